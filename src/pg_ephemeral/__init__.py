@@ -1,0 +1,111 @@
+"""Your seeded PostgreSQL, ready in milliseconds, on any machine.
+
+>>> import pg_ephemeral
+>>> definition = pg_ephemeral.Definition().apply_sql_statement("schema", "CREATE TABLE t (x int)")
+>>> with pg_ephemeral.boot(definition) as server:  # doctest: +SKIP
+...     server.connect().execute("SELECT count(*) FROM t").fetchone()
+(0,)
+
+Names are imported from where they live when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pg_ephemeral.version import VERSION
+
+if TYPE_CHECKING:
+    from pg_ephemeral.definition import BackendChoice, Definition, InstanceName, Tls
+    from pg_ephemeral.errors import (
+        BackendError,
+        CacheError,
+        ClientError,
+        ConfigError,
+        DefinitionError,
+        Interrupted,
+        InvalidValue,
+        PgEphemeralError,
+        PostgresNotFound,
+        ProcessError,
+        SeedError,
+        SeedFailed,
+        SeedLoadError,
+        ServerError,
+    )
+    from pg_ephemeral.lifecycle import aboot, boot
+    from pg_ephemeral.postgres.conninfo import Conninfo
+    from pg_ephemeral.seeds import CommandHash, KeyCommand, KeyPaths, KeyScript, NoCache
+    from pg_ephemeral.server import Server
+
+__version__ = VERSION
+
+_HOMES = {
+    "pg_ephemeral.definition": ("BackendChoice", "Definition", "InstanceName", "Tls"),
+    "pg_ephemeral.errors": (
+        "BackendError",
+        "CacheError",
+        "ClientError",
+        "ConfigError",
+        "DefinitionError",
+        "Interrupted",
+        "InvalidValue",
+        "PgEphemeralError",
+        "PostgresNotFound",
+        "ProcessError",
+        "SeedError",
+        "SeedFailed",
+        "SeedLoadError",
+        "ServerError",
+    ),
+    "pg_ephemeral.lifecycle": ("aboot", "boot"),
+    "pg_ephemeral.postgres.conninfo": ("Conninfo",),
+    "pg_ephemeral.seeds": ("CommandHash", "KeyCommand", "KeyPaths", "KeyScript", "NoCache"),
+    "pg_ephemeral.server": ("Server",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "BackendChoice",
+    "BackendError",
+    "CacheError",
+    "ClientError",
+    "CommandHash",
+    "ConfigError",
+    "Conninfo",
+    "Definition",
+    "DefinitionError",
+    "InstanceName",
+    "Interrupted",
+    "InvalidValue",
+    "KeyCommand",
+    "KeyPaths",
+    "KeyScript",
+    "NoCache",
+    "PgEphemeralError",
+    "PostgresNotFound",
+    "ProcessError",
+    "SeedError",
+    "SeedFailed",
+    "SeedLoadError",
+    "Server",
+    "ServerError",
+    "Tls",
+    "__version__",
+    "aboot",
+    "boot",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module, once (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

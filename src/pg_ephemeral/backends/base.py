@@ -1,0 +1,163 @@
+"""The protocols every backend speaks, in the words of PostgreSQL and OCI. Values in, values out; no base classes.
+
+A backend object is bound to one base (an image, or an installed PostgreSQL). ``tests/contract`` holds every
+implementation to what is said here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pg_ephemeral.chain import BaseIdentity
+from pg_ephemeral.oci.reference import Name, Reference
+from pg_ephemeral.postgres.conninfo import Conninfo
+from pg_ephemeral.process import Invocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A stage in a store. ``size`` is in bytes; ``created`` in seconds since the epoch."""
+
+    reference: Reference
+    labels: Mapping[str, str]
+    created: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """How to run a server, whatever it starts from.
+
+    ``parameters`` are complete: the test profile is already in them. ``tls`` is the host name to serve TLS for.
+    ``timeout`` is in seconds until the server must answer.
+    """
+
+    superuser: str
+    database: str
+    parameters: Mapping[str, str]
+    timeout: float
+    tls: str | None = None
+    application_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendInfo:
+    """What ``meta info`` shows: the backend's name and version, and whether it works without root's rights."""
+
+    name: str
+    version: str
+    rootless: bool
+
+
+class ImageStore(Protocol):
+    """Where a backend keeps stages. A stage is found by its key, which is the tag of its reference."""
+
+    def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+        """Those of ``references`` that are present, in one look. Raises ``CacheError``."""
+        ...
+
+    def list(self, repository: Name) -> tuple[Image, ...]:
+        """The stages kept under this repository, oldest first. Raises ``CacheError``."""
+        ...
+
+    def remove(self, reference: Reference, *, force: bool) -> bool:
+        """Forget this stage; False when it was absent.
+
+        Without ``force`` one that a running server was started from is refused with ``CacheError``.
+        """
+        ...
+
+
+class Handle(Protocol):
+    """A server that a backend started. It is in one of two states: running, or stopped by ``commit``."""
+
+    @property
+    def conninfo(self) -> Conninfo:
+        """The superuser's connection for callers on this host, by TCP on loopback."""
+        ...
+
+    @property
+    def control(self) -> Conninfo:
+        """The superuser's connection for us, by the fastest way there is."""
+        ...
+
+    @property
+    def running(self) -> bool:
+        """Whether the server runs."""
+        ...
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the server logs to, if that is a file here."""
+        ...
+
+    def recent_log(self) -> str:
+        """The last lines the server logged."""
+        ...
+
+    def tool(self, name: str, *arguments: str) -> Invocation:
+        """A PostgreSQL client program, ready to run against this server as its superuser."""
+        ...
+
+    @property
+    def programs(self) -> Path | None:
+        """The directory of the server's own client programs on this host, if they are on this host."""
+        ...
+
+
+class Backend(Protocol):
+    """Can start, commit, resume and remove servers of one base, and keeps stages."""
+
+    @property
+    def name(self) -> str:
+        """``docker``, ``podman`` or ``embedded``."""
+        ...
+
+    @property
+    def images(self) -> ImageStore:
+        """Its store of stages."""
+        ...
+
+    @property
+    def builds(self) -> bool:
+        """Whether it can run a script inside an image, which ``container-script`` seeds need."""
+        ...
+
+    def info(self) -> BackendInfo:
+        """Name and version, for people. Raises ``BackendError``."""
+        ...
+
+    def identify(self) -> BaseIdentity:
+        """The base as it enters the cache key. Raises ``BackendError`` when the base cannot be had."""
+        ...
+
+    def start(self, source: Reference | None, spec: ServerSpec) -> Handle:
+        """Start a server from a stage, or from a new cluster, and return when it answers queries.
+
+        Raises ``ServerError``, and ``StageGone`` when the stage is not there any more; then nothing is left running
+        or on disk.
+        """
+        ...
+
+    def commit(self, handle: Handle, reference: Reference, labels: Mapping[str, str]) -> None:
+        """Stop the server cleanly and keep its data as a stage; the first to commit a key wins.
+
+        No client is connected, nor any password of ours in the data. The handle is stopped afterwards, and can be
+        resumed or removed. Raises ``CacheError`` or ``ServerError``; then no part of a stage is left.
+        """
+        ...
+
+    def resume(self, handle: Handle, spec: ServerSpec) -> None:
+        """Start a stopped server again, with a new password and maybe a new port. Raises ``ServerError``."""
+        ...
+
+    def remove(self, handle: Handle) -> None:
+        """Stop the server, if it runs, and remove every trace of it. Never raises for one that is gone."""
+        ...
+
+    def lock_file(self, name: str) -> Path:
+        """A file on this host to lock while making the stage ``name``."""
+        ...

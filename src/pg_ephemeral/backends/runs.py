@@ -1,0 +1,116 @@
+"""Private directories of running embedded servers, and the sweep of what killed processes left.
+
+Each is locked by its owner for as long as the owner lives, so a directory whose lock can be had belongs to nobody: its
+server, should one still run, is stopped and the directory removed. The keeper normally does that first.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from pg_ephemeral.lock import try_lock
+from pg_ephemeral.paths import ensure_directory, unusable
+from pg_ephemeral.postgres.datadir import remove
+from pg_ephemeral.process import Invocation, capture
+
+_NEW = ".new-"
+#: A directory this long, in seconds, without having become a run belongs to a process that was killed while making it.
+_ABANDONED = 60.0
+_GONE_WITHIN = 10.0
+
+
+class Run:
+    """One locked directory; a context for the life of a server. ``close`` lets go of it and removes it."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock: int | None = lock
+
+    def close(self) -> None:
+        """Remove the directory and release its lock; does nothing the second time."""
+        if self._lock is not None:
+            remove(self.path)
+            os.close(self._lock)
+            self._lock = None
+
+
+def new_run(parent: Path, *, mode: int = 0o700) -> Run:
+    """Make and lock a directory below ``parent``. Raises ``CacheError``."""
+    name = secrets.token_hex(6)
+    beside, path = parent / f"{_NEW}{name}", parent / name
+    ensure_directory(parent, mode=mode)
+    try:
+        beside.mkdir(mode=mode)
+        lock = os.open(beside / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try_lock(lock)
+        # Only under its final name does a sweep look at it, and there it has never been without its lock.
+        beside.rename(path)
+    except OSError as error:
+        remove(beside)
+        raise unusable(parent, error) from error
+    return Run(path, lock)
+
+
+def sweep(parent: Path) -> int:
+    """Remove what dead owners left below ``parent``; return how many. Never raises: it is nobody's errand."""
+    removed = 0
+    try:
+        entries = list(os.scandir(parent))
+    except OSError:
+        return 0
+    for entry in entries:
+        with suppress(OSError):
+            path = Path(entry.path)
+            if entry.name.startswith(_NEW):
+                abandoned = time.time() - entry.stat().st_mtime > _ABANDONED
+            else:
+                abandoned = _ownerless(path)
+            if abandoned:
+                _stop_server(path)
+                remove(path)
+                removed += 1
+    return removed
+
+
+def _ownerless(path: Path) -> bool:
+    try:
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False  # its owner, or another sweep, is removing it right now
+    try:
+        return try_lock(lock)
+    finally:
+        os.close(lock)
+
+
+def _stop_server(path: Path) -> None:
+    """Stop a server that outlived owner and keeper both."""
+    data = path / "data"
+    try:
+        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    if not _serves(pid, data):
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGQUIT)
+    deadline = time.monotonic() + _GONE_WITHIN
+    while _serves(pid, data) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether this process is the server of this data directory, and not a later one with its number."""
+    command = Path(f"/proc/{pid}/cmdline")
+    if command.parent.parent.joinpath("self").exists():
+        try:
+            return str(data).encode() in command.read_bytes().split(b"\0")
+        except OSError:
+            return False
+    done = capture(Invocation(argv=("ps", "-o", "command=", "-p", str(pid))))
+    return done.status == 0 and str(data).encode() in done.stdout

@@ -1,0 +1,184 @@
+"""The embedded backend's store: one sealed data directory per stage, ready to be cloned, found by its key.
+
+::
+
+    <root>/stages/<key>/      data/, stage.json, tree.json: complete, for it was renamed into place
+    <root>/names/<repository>/<key>      an empty file: this repository knows the stage by its own name
+    <root>/ingest/…           stages being made
+    <root>/run/…, spares/…    see ``runs`` and ``spares``
+
+A stage that several repositories name is kept until the last of them forgets it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from pg_ephemeral.backends.base import Image
+from pg_ephemeral.backends.runs import new_run
+from pg_ephemeral.chain import CacheKey
+from pg_ephemeral.errors import CacheError, StageGone
+from pg_ephemeral.oci.reference import Name, Reference, Tag
+from pg_ephemeral.paths import ensure_directory, unusable
+from pg_ephemeral.postgres.datadir import Owner, Tree, remove, seal
+
+
+class _About(msgspec.Struct):
+    """What ``stage.json`` holds; ``size`` is in bytes, before sharing."""
+
+    labels: dict[str, str]
+    size: int
+
+
+class Stages:
+    """Sealed stages below ``root``. Safe for use by any number of processes at once."""
+
+    def __init__(self, root: Path, *, owner: Owner | None = None) -> None:
+        self.root = root
+        self._owner = owner
+        #: Others must be able to pass through when the servers run as another user.
+        self.mode = 0o700 if owner is None else 0o711
+
+    def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+        """Those that are present, by their key alone; each is then known by the name it was asked for."""
+        found = {}
+        for reference in references:
+            image = self._image(reference)
+            if image is not None:
+                found[reference] = image
+        return found
+
+    def list(self, repository: Name) -> tuple[Image, ...]:
+        """The stages that this repository names, oldest first."""
+        try:
+            names = [entry.name for entry in os.scandir(self._names(repository)) if entry.is_file()]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        references = [Reference(name=repository, tag=Tag.parse(name)) for name in names]
+        return tuple(sorted(self.get(references).values(), key=lambda image: (image.created, str(image.reference))))
+
+    def remove(self, reference: Reference, *, force: bool) -> bool:  # noqa: ARG002 -- clones do not need their origin
+        """Forget the name; remove the stage if it was the last. Servers started from it go on undisturbed."""
+        key = key_of(reference)
+        try:
+            (self._names(reference.name) / key).unlink()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        if not any((self.root / "names").rglob(str(key))):
+            self._delete(key)
+        return True
+
+    def open(self, key: CacheKey) -> tuple[Path, Tree]:
+        """The sealed data directory of a stage and what it holds. Raises ``StageGone``."""
+        stage = self._stage(key)
+        try:
+            files, directories = msgspec.json.decode(
+                (stage / "tree.json").read_bytes(), type=tuple[dict[str, tuple[int, int]], tuple[str, ...]]
+            )
+        except FileNotFoundError:
+            raise StageGone(f"stage {key} is gone from the cache", hint="run the command again") from None
+        except (OSError, msgspec.DecodeError) as error:
+            raise _damaged(stage, error) from error
+        return stage / "data", Tree(directories=directories, files=files)
+
+    def add(
+        self,
+        reference: Reference,
+        labels: Mapping[str, str],
+        working: Path,
+        *,
+        wal_file: str,
+        parent: CacheKey | None,
+    ) -> None:
+        """Seal a stopped server's data directory as a stage. The first to add a key wins; names add up."""
+        key = key_of(reference)
+        ingest = new_run(self.root / "ingest", mode=self.mode)
+        try:
+            stage = ingest.path / "stage"
+            stage.mkdir(mode=self.mode)
+            origin = self._parent(parent)
+            tree = seal(working, stage / "data", wal_file=wal_file, parent=origin, owner=self._owner)
+            about = _About(labels=dict(labels), size=tree.size)
+            (stage / "stage.json").write_bytes(msgspec.json.encode(about))
+            (stage / "tree.json").write_bytes(msgspec.json.encode((tree.files, tree.directories)))
+            target = self._stage(key)
+            ensure_directory(target.parent, mode=self.mode)
+            with suppress(FileExistsError):
+                stage.rename(target)
+        except OSError as error:
+            # ENOTEMPTY is how rename(2) says that somebody else was first.
+            if not self._stage(key).is_dir():
+                raise unusable(self.root, error) from error
+        finally:
+            ingest.close()
+        self._remember(reference)
+
+    def _parent(self, key: CacheKey | None) -> tuple[Path, Tree] | None:
+        """The stage to share files with; one that a reset took away meanwhile is no loss but of space."""
+        if key is None:
+            return None
+        try:
+            return self.open(key)
+        except CacheError:
+            return None
+
+    def _image(self, reference: Reference) -> Image | None:
+        key = key_of(reference)
+        stage = self._stage(key)
+        try:
+            about = msgspec.json.decode((stage / "stage.json").read_bytes(), type=_About)
+            created = stage.stat().st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        except msgspec.DecodeError as error:
+            raise _damaged(stage, error) from error
+        self._remember(reference)
+        return Image(reference=reference, labels=about.labels, created=created, size=about.size)
+
+    def _remember(self, reference: Reference) -> None:
+        name = self._names(reference.name) / key_of(reference)
+        if not name.exists():
+            ensure_directory(name.parent, mode=self.mode)
+            try:
+                name.touch(exist_ok=True)
+            except OSError as error:
+                raise unusable(self.root, error) from error
+
+    def _delete(self, key: CacheKey) -> None:
+        """Take a stage out of sight in one step, then remove it."""
+        grave = new_run(self.root / "ingest", mode=self.mode)
+        try:
+            self._stage(key).rename(grave.path / "stage")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        finally:
+            grave.close()
+        remove(self.root / "spares" / key)
+
+    def _stage(self, key: CacheKey) -> Path:
+        return self.root / "stages" / key
+
+    def _names(self, repository: Name) -> Path:
+        return self.root / "names" / str(repository).replace(":", "_")
+
+
+def _damaged(stage: Path, error: Exception) -> CacheError:
+    return CacheError(f"stage {stage} is damaged: {error}", hint="remove that directory; it will be built again")
+
+
+def key_of(reference: Reference) -> CacheKey:
+    """The key that a stage's reference carries as its tag. Raises ``InvalidValue`` when it is not one."""
+    return CacheKey(str(reference.tag))

@@ -1,0 +1,318 @@
+"""The cache of one definition on one backend: look, populate, inspect, reset.
+
+``open_cache`` loads the seeds and computes the chain; everything after it is a short loop over a plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
+from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
+from pg_ephemeral.definition import Definition
+from pg_ephemeral.errors import BackendError, CacheError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.labels import Metadata, SeedEntry
+from pg_ephemeral.lock import exclusive
+from pg_ephemeral.oci.reference import Name, Reference, Tag
+from pg_ephemeral.plan import Plan, SeedStatus, Status, make_plan, seed_statuses
+from pg_ephemeral.postgres import parameters
+from pg_ephemeral.progress import ClusterStarted, Finished, Progress, SeedFinished, SeedStarted, Waiting, silent
+from pg_ephemeral.seeds import load_seeds
+from pg_ephemeral.server import SeedTarget
+from pg_ephemeral.version import VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """A definition whose seeds are loaded, on its backend."""
+
+    definition: Definition
+    backend: Backend
+    identity: BaseIdentity
+    chain: Chain
+
+    @property
+    def repository(self) -> Name:
+        """Under which name stages are kept."""
+        return repository_of(self.definition)
+
+    def reference(self, key: CacheKey) -> Reference:
+        """The name of the stage with this key."""
+        return Reference(name=self.repository, tag=Tag.parse(key))
+
+    def present(self) -> frozenset[CacheKey]:
+        """The keys whose stages are here, in one look."""
+        keys = {self.reference(key): key for key in self.chain.keys}
+        return frozenset(keys[reference] for reference in self.backend.images.get(keys))
+
+    def spec(self) -> ServerSpec:
+        """How servers of this definition run."""
+        definition = self.definition
+        return ServerSpec(
+            superuser=definition.superuser,
+            database=definition.database,
+            parameters=parameters.effective(definition.parameters, test_profile=definition.test_profile),
+            timeout=definition.wait_available_timeout,
+            tls=definition.tls.hostname if definition.tls is not None else None,
+            application_name=definition.application_name,
+        )
+
+    def metadata(self, stage: Stage | None) -> Metadata:
+        """What the labels of a stage say; None is stage 0."""
+        held = self.chain.stages[: stage.position] if stage is not None else ()
+        tls = self.definition.tls if stage is not None else None
+        return Metadata(
+            version=VERSION,
+            instance=self.definition.instance,
+            key=self.chain.cluster if stage is None or stage.key is None else stage.key,
+            image=str(self.definition.image),
+            platform=self.identity.platform,
+            postgres=self.identity.version,
+            superuser=self.definition.superuser,
+            database=self.definition.database,
+            seeds=tuple(SeedEntry(name=one.name, kind=one.loaded.seed.kind, hash=one.key) for one in held),
+            ssl_hostname=tls.hostname if tls is not None else None,
+        )
+
+
+def open_cache(definition: Definition, backend: Backend) -> Cache:
+    """Load the seeds and compute the chain. Raises ``SeedLoadError`` and ``BackendError``; nothing is started."""
+    identity = backend.identify()
+    loaded = load_seeds(definition.seeds, definition.directory)
+    chain = make_chain(
+        ClusterInputs(identity=identity, superuser=definition.superuser, database=definition.database),
+        RootInputs(
+            parameters=definition.parameters,
+            test_profile=definition.test_profile,
+            tls=definition.tls.hostname if definition.tls is not None else None,
+        ),
+        loaded,
+    )
+    return Cache(definition=definition, backend=backend, identity=identity, chain=chain)
+
+
+def repository_of(definition: Definition) -> Name:
+    """``pg-ephemeral/<instance>``, below the registry if there is one. The registry is not part of any key."""
+    if definition.cache_registry is not None:
+        return definition.cache_registry.repository("pg-ephemeral", definition.instance)
+    return Name.parse("pg-ephemeral").extended(definition.instance)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReport:
+    """What ``cache status`` shows."""
+
+    cache: Cache
+    seeds: tuple[SeedStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``cache status --json``, keys in their order."""
+        counts = {status: sum(seed.status is status for seed in self.seeds) for status in Status}
+        return {
+            "instance": str(self.cache.definition.instance),
+            "base_image": str(self.cache.definition.image),
+            "version": VERSION,
+            "summary": {
+                "total": len(self.seeds),
+                "hits": counts[Status.HIT],
+                "misses": counts[Status.MISS],
+                "uncacheable": counts[Status.UNCACHEABLE],
+            },
+            "seeds": [self._seed(seed) for seed in self.seeds],
+        }
+
+    def _seed(self, seed: SeedStatus) -> dict[str, str]:
+        key = seed.stage.key
+        members = {
+            "name": seed.stage.name,
+            "type": seed.stage.loaded.seed.kind,
+            "status": seed.status.value,
+            "cache_image": None if key is None else str(self.cache.reference(key)),
+            "reason": None if seed.reason is None else seed.reason.value,
+            "broken_by": seed.broken_by,
+        }
+        return {name: str(value) for name, value in members.items() if value is not None}
+
+
+def status(cache: Cache) -> StatusReport:
+    """Where every seed stands."""
+    return StatusReport(cache=cache, seeds=seed_statuses(cache.chain, cache.present()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Populated:
+    """Every cacheable stage is present. ``handle``, if any, is a stopped server that holds the last of them."""
+
+    plan: Plan
+    handle: Handle | None
+    built: int
+
+
+def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
+    """Build what is missing, starting from the newest stage that is present.
+
+    Of several processes that want one stage, one builds it and the others wait for it. Raises ``SeedFailed``,
+    ``ServerError``, ``CacheError``, and ``BackendError`` before anything starts for a seed this backend cannot apply.
+    """
+    _check_supported(cache)
+    builder = _Builder(cache, progress)
+    try:
+        while (plan := make_plan(cache.chain, cache.present())).next_key is not None:
+            with exclusive(cache.backend.lock_file(plan.next_key), waiting=partial(progress, _waiting(plan))):
+                again = make_plan(cache.chain, cache.present())
+                if again.next_key == plan.next_key:
+                    builder.advance(again)
+    except BaseException:
+        builder.abandon()
+        raise
+    return Populated(plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
+
+
+def populate_only(cache: Cache, *, progress: Progress = silent) -> Plan:
+    """``populate`` without keeping a server; reports ``Finished``."""
+    began = time.monotonic()
+    populated = populate(cache, progress=progress)
+    if populated.handle is not None:
+        cache.backend.remove(populated.handle)
+    progress(
+        Finished(
+            instance=cache.definition.instance,
+            built=populated.built,
+            reused=len(cache.chain.cacheable) - populated.built,
+            replayed=0,
+            seconds=time.monotonic() - began,
+            booted=False,
+        )
+    )
+    return populated.plan
+
+
+def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cached: bool) -> float:
+    """Apply one seed to the running server; return when it began. Raises ``SeedFailed`` naming it."""
+    progress(
+        SeedStarted(
+            name=stage.name,
+            kind=stage.loaded.seed.kind,
+            position=stage.position,
+            total=len(cache.chain.stages),
+            cached=cached,
+        )
+    )
+    began = time.monotonic()
+    try:
+        stage.loaded.apply(SeedTarget(handle, cache.definition))
+    except SeedFailed as error:
+        if handle.running:
+            raise
+        raise SeedFailed(
+            f"{error.message} (the server died)", seed=stage.name, detail=handle.recent_log() or error.detail
+        ) from error
+    if not handle.running:
+        raise ServerError(f"the server died while seed {stage.name!r} was applied", detail=handle.recent_log() or None)
+    return began
+
+
+def reset(definition: Definition, backend: Backend, *, force: bool = False) -> Iterator[Reference]:
+    """Forget every stage of the instance, old ones included; yields each reference once it is gone."""
+    for image in backend.images.list(repository_of(definition)):
+        if backend.images.remove(image.reference, force=force):
+            yield image.reference
+
+
+def inspect(backend: Backend, reference: Reference) -> Metadata:
+    """What a stage says of itself. Raises ``CacheError`` when it is absent or is not one of ours."""
+    image = backend.images.get([reference]).get(reference)
+    if image is None:
+        raise CacheError(f"{reference} is not in the cache", hint="pg-ephemeral cache status lists the stages")
+    return Metadata.from_labels(image.labels)
+
+
+class _Builder:
+    """A server that is carried from stage to stage, so that a chain is built by one clone and one start a stage."""
+
+    def __init__(self, cache: Cache, progress: Progress) -> None:
+        self.built = 0
+        self._cache = cache
+        self._progress = progress
+        self._handle: Handle | None = None
+        self._at: CacheKey | None = None
+
+    def advance(self, plan: Plan) -> None:
+        """Make the plan's next stage, whose lock we hold."""
+        if plan.start is None:
+            self._make_cluster()
+        else:
+            self._make_stage(plan.start, plan.build[0])
+
+    def hand_over(self, start: CacheKey | None) -> Handle | None:
+        """The stopped server, if it stands at the end of the chain; else it is removed."""
+        if self._handle is not None and self._at != start:
+            self.abandon()
+        return self._handle
+
+    def abandon(self) -> None:
+        """Remove the server."""
+        handle, self._handle, self._at = self._handle, None, None
+        if handle is not None:
+            self._cache.backend.remove(handle)
+
+    def _make_cluster(self) -> None:
+        cache = self._cache
+        self.abandon()
+        self._progress(ClusterStarted(version=cache.identity.version))
+        # Stage 0 is shared by definitions that differ in parameters and TLS, so it is made without either.
+        spec = ServerSpec(
+            superuser=cache.definition.superuser,
+            database=cache.definition.database,
+            parameters=parameters.effective({}, test_profile=True),
+            timeout=max(cache.definition.wait_available_timeout, 10.0),
+        )
+        self._handle = cache.backend.start(None, spec)
+        self._commit(cache.chain.cluster, None)
+
+    def _make_stage(self, start: CacheKey, stage: Stage) -> None:
+        handle = self._running_at(start)
+        if handle is None or stage.key is None:
+            return
+        began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
+        self._commit(stage.key, stage)
+        self.built += 1
+        self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
+
+    def _running_at(self, start: CacheKey) -> Handle | None:
+        """Our server, running and standing at this stage; None when the stage vanished, so that we plan again."""
+        backend, spec = self._cache.backend, self._cache.spec()
+        if self._handle is not None and self._at == start:
+            backend.resume(self._handle, spec)
+            return self._handle
+        self.abandon()
+        with suppress(StageGone):
+            self._handle, self._at = backend.start(self._cache.reference(start), spec), start
+        return self._handle
+
+    def _commit(self, key: CacheKey, stage: Stage | None) -> None:
+        assert self._handle is not None  # noqa: S101 -- both callers have just started it
+        labels = self._cache.metadata(stage).to_labels()
+        self._at = None
+        self._cache.backend.commit(self._handle, self._cache.reference(key), labels)
+        self._at = key
+
+
+def _check_supported(cache: Cache) -> None:
+    if cache.backend.builds:
+        return
+    for stage in cache.chain.stages:
+        if stage.loaded.needs_build:
+            raise BackendError(
+                f"seed {stage.name!r} is a container-script, which the {cache.backend.name} backend cannot run",
+                hint="use backend docker or podman, or a script seed, which runs on the host",
+            )
+
+
+def _waiting(plan: Plan) -> Waiting:
+    return Waiting(name=plan.build[0].name if plan.start is not None else "the empty cluster")

@@ -1,0 +1,1 @@
+"""OCI in general: the grammar of references. Knows no PostgreSQL."""

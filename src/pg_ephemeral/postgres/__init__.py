@@ -1,0 +1,1 @@
+"""PostgreSQL in general: find, initialise, start, connect. Knows no images."""

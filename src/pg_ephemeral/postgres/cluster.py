@@ -1,0 +1,318 @@
+"""A PostgreSQL server on a local data directory: start it, connect to it, stop it. No images, no cache.
+
+It listens on a unix socket in a private directory and on TCP on loopback, both with SCRAM and a password made anew at
+each start, of which the server only ever sees the verifier. The keeper sees to it that it does not outlive us.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pg_ephemeral.errors import ServerError
+from pg_ephemeral.paths import socket_parent, unusable
+from pg_ephemeral.postgres import client
+from pg_ephemeral.postgres.account import Account
+from pg_ephemeral.postgres.binaries import Installation
+from pg_ephemeral.postgres.client import Client
+from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
+from pg_ephemeral.postgres.datadir import remove
+from pg_ephemeral.postgres.initdb import server_environment
+from pg_ephemeral.postgres.keeper import Keeper
+from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
+from pg_ephemeral.process import Invocation, capture
+
+_POLL = 0.002
+_PORT_ATTEMPTS = 5
+_LOG_LINES = 15
+_LOOPBACK = "127.0.0.1"
+
+#: The database that initdb always makes: where we connect while the wanted one may not exist yet.
+_MAINTENANCE = "postgres"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to run a server. ``parameters`` are complete; ``timeout`` is in seconds until it must answer."""
+
+    superuser: str
+    database: str
+    parameters: Mapping[str, str]
+    timeout: float
+    certificates: Certificates | None = None
+    hostname: str | None = None
+    application_name: str | None = None
+
+
+class Cluster:
+    """The data directory ``run/data`` and the server on it, started and stopped any number of times.
+
+    ``run`` is private to this server: it also holds the log and the access rules. Not safe for use by several threads.
+    """
+
+    def __init__(self, installation: Installation, account: Account, run: Path, settings: Settings) -> None:
+        self.installation = installation
+        self.settings = settings
+        self.run = run
+        self.data = run / "data"
+        self.log = run / "log"
+        self._account = account
+        self._keeper: Keeper | None = None
+        self._sockets: Path | None = None
+        self._password = ""
+        self._port = 0
+        self._log_start = 0
+
+    def start(self) -> None:
+        """Start the server, wait until it answers a query, and give the superuser a new password.
+
+        Creates the wanted database when it is missing. Raises ``ServerError`` with the server's last log lines when
+        it dies or does not answer in time; then nothing runs.
+        """
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self._launch()
+            try:
+                with self._first_answer() as connection:
+                    self._admit(connection)
+            except ServerError:
+                # Between our look for a free port and the server's bind another process may have taken it.
+                taken = "Address already in use" in self.recent_log()
+                self.discard()
+                if not taken or attempt == _PORT_ATTEMPTS:
+                    raise
+            except BaseException:
+                self.discard()
+                raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Shut down cleanly, so that the data can be kept. Raises ``ServerError`` when it takes too long."""
+        self._end("INT", timeout=max(self.settings.timeout, 60.0))
+
+    def discard(self) -> None:
+        """Stop at once; the data directory is of no further use as it is. Does nothing if nothing runs."""
+        if self._keeper is not None:
+            with suppress(ServerError):
+                self._end("QUIT", timeout=None)
+
+    def close(self) -> None:
+        """Let go of everything: the server, its sockets, and the ``run`` directory with all that is in it."""
+        self.discard()
+        if self._keeper is not None:
+            self._keeper.dismiss(clean_up=True)
+            self._keeper = None
+        if self._sockets is not None:
+            remove(self._sockets)
+        remove(self.run)
+
+    @property
+    def running(self) -> bool:
+        """Whether a server was started and has not ended since."""
+        return self._keeper is not None and not self._keeper.ended()
+
+    @property
+    def control(self) -> Conninfo:
+        """The superuser's connection by unix socket: the fastest, and what we use ourselves."""
+        return self.control_of(self.settings.database)
+
+    def control_of(self, database: str) -> Conninfo:
+        """As ``control``, to another database."""
+        return self._control(database)
+
+    @property
+    def conninfo(self) -> Conninfo:
+        """The superuser's connection by TCP: what callers and their programs are given."""
+        settings = self.settings
+        tls = settings.certificates is not None and settings.hostname is not None
+        endpoint = NetworkEndpoint(
+            host=str(settings.hostname) if tls else _LOOPBACK,
+            port=self._port,
+            host_addr=_LOOPBACK if tls else None,
+        )
+        return Conninfo(
+            endpoint=endpoint,
+            user=settings.superuser,
+            database=settings.database,
+            password=self._password,
+            application_name=settings.application_name,
+            sslmode=SslMode.VERIFY_FULL if tls else SslMode.DISABLE,
+            sslrootcert=str(self.run / "tls" / CA_FILE) if tls else None,
+        )
+
+    def recent_log(self, lines: int = _LOG_LINES) -> str:
+        """The last lines this start of the server has logged."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self._log_start)
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def redo_wal_file(self) -> str:
+        """After a clean stop: the WAL segment with the last checkpoint. Raises ``ServerError`` if it was not clean."""
+        program = self.installation.program("pg_controldata")
+        done = capture(Invocation(argv=(program, str(self.data)), env=server_environment()))
+        report = done.stdout.decode(errors="replace")
+        found = re.search(r"^Latest checkpoint's REDO WAL file:\s+([0-9A-F]{24})$", report, re.MULTILINE)
+        state = re.search(r"^Database cluster state:\s+(.*)$", report, re.MULTILINE)
+        if done.status != 0 or found is None or state is None or state[1] != "shut down":
+            raise ServerError(
+                "the server did not shut down cleanly, so its data cannot be kept",
+                detail=done.message or (state[0] if state else None),
+            )
+        return found[1]
+
+    def _control(self, database: str, *, password: bool = True) -> Conninfo:
+        return Conninfo(
+            endpoint=SocketEndpoint(socket_path=str(self._sockets), port=self._port),
+            user=self.settings.superuser,
+            database=database,
+            password=self._password if password else None,
+            application_name=self.settings.application_name,
+            sslmode=SslMode.DISABLE,
+        )
+
+    def _launch(self) -> None:
+        if self._sockets is None:
+            self._sockets = Path(tempfile.mkdtemp(prefix="pg-ephemeral-", dir=socket_parent()))
+            self._give(self._sockets)
+        self._password = random_password()
+        self._port = _free_port()
+        self._write_access_rules(bootstrap=True)
+        self._write_certificates()
+        with suppress(FileNotFoundError):
+            (self.run / "exited").unlink()
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        previous, self._keeper = (
+            self._keeper,
+            Keeper(
+                self._argv(),
+                account=self._account,
+                log=self.log,
+                run=self.run,
+                sockets=self._sockets,
+                environment=server_environment(),
+            ),
+        )
+        if previous is not None:
+            previous.dismiss(clean_up=False)
+
+    def _argv(self) -> tuple[str, ...]:
+        """The server's command line: the parameters, and on top of them what is not for anybody to change."""
+        fixed = {
+            "listen_addresses": _LOOPBACK,
+            "port": str(self._port),
+            "unix_socket_directories": str(self._sockets),
+            "unix_socket_permissions": "0700",
+            "hba_file": str(self.run / "hba.conf"),
+            "log_destination": "stderr",
+            "logging_collector": "off",
+        }
+        if self.settings.certificates is not None:
+            tls = self.run / "tls"
+            fixed |= {
+                "ssl": "on",
+                "ssl_cert_file": str(tls / CERTIFICATE_FILE),
+                "ssl_key_file": str(tls / KEY_FILE),
+                "ssl_ca_file": "",
+            }
+        options = [
+            text for name, value in {**self.settings.parameters, **fixed}.items() for text in ("-c", f"{name}={value}")
+        ]
+        return (self.installation.program("postgres"), "-D", str(self.data), *options)
+
+    def _write_access_rules(self, *, bootstrap: bool) -> None:
+        """Bootstrap rules let the superuser in by the socket, in a directory only we can enter, to set a password."""
+        host = "hostssl" if self.settings.certificates is not None else "host"
+        rules = [
+            *([f"local all {quote_identifier(self.settings.superuser)} trust"] if bootstrap else []),
+            "local all all scram-sha-256",
+            f"{host} all all {_LOOPBACK}/32 scram-sha-256",
+        ]
+        self._write(self.run / "hba.conf", "\n".join(rules) + "\n")
+
+    def _write_certificates(self) -> None:
+        certificates, directory = self.settings.certificates, self.run / "tls"
+        if certificates is None or directory.exists():
+            return
+        directory.mkdir(mode=0o700)
+        certificates.write(directory)
+        for path in (directory, *directory.iterdir()):
+            self._give(path)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write beside, then rename: a server may read at any moment."""
+        beside = path.with_suffix(".new")
+        try:
+            with os.fdopen(
+                os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+            ) as file:
+                file.write(text)
+            self._give(beside)
+            beside.rename(path)
+        except OSError as error:
+            raise unusable(path, error) from error
+
+    def _give(self, path: Path) -> None:
+        if self._account.uid is not None and self._account.gid is not None:
+            os.chown(path, self._account.uid, self._account.gid)
+
+    def _first_answer(self) -> Client:
+        """Connect as soon as the server accepts connections; fail as soon as it is dead."""
+        assert self._keeper is not None  # noqa: S101 -- called after _launch
+        deadline = time.monotonic() + self.settings.timeout
+        listening = Path(f"{self._sockets}/.s.PGSQL.{self._port}")
+        while True:
+            if self._keeper.ended(within=_POLL):
+                raise ServerError(
+                    f"PostgreSQL {self.installation.version.text} ended before it accepted a connection",
+                    detail=self.recent_log() or None,
+                    hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
+                )
+            if listening.exists():
+                connection = client.try_connect(self._control(_MAINTENANCE, password=False))
+                if connection is not None:
+                    return connection
+            if time.monotonic() >= deadline:
+                raise ServerError(
+                    f"PostgreSQL did not accept a connection within {self.settings.timeout:g} s",
+                    detail=self.recent_log() or None,
+                    hint="raise wait_available_timeout if it only needs longer",
+                )
+
+    def _admit(self, connection: Client) -> None:
+        """Set the password by its verifier, make the database if need be, and close the bootstrap way in."""
+        user, database = self.settings.superuser, self.settings.database
+        verifier = connection.encrypt_password(user, self._password)
+        connection.execute(f"ALTER ROLE {quote_identifier(user)} PASSWORD {quote_literal(verifier)}")
+        if database != _MAINTENANCE and not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
+            connection.execute(f"CREATE DATABASE {quote_identifier(database)}")
+        self._write_access_rules(bootstrap=False)
+        connection.execute("SELECT pg_reload_conf()")
+
+    def _end(self, order: str, *, timeout: float | None) -> None:
+        if self._keeper is None:
+            return
+        self._keeper.order("INT" if order == "INT" else "QUIT")
+        if not self._keeper.ended(within=timeout):
+            raise ServerError(
+                f"the server did not shut down within {timeout:g} s" if timeout else "the server did not shut down",
+                detail=self.recent_log() or None,
+            )
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,212 @@
+"""Files of a data directory: clone a sealed one, restore a used one, seal a stopped one. No server is run here.
+
+A *sealed* data directory is never run and never written again, so sealed ones may share unchanged files by hard link.
+A *working* one is a private copy. A file that has the size and the modification time (in nanoseconds) of its sealed
+origin is the same file: clones carry the origin's time over, and every write by a server sets a later one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pg_ephemeral.errors import CacheError
+from pg_ephemeral.paths import unusable
+
+#: ioctl_ficlone(2): share the data blocks of another file, on file systems that can.
+_FICLONE = 0x40049409
+
+#: What identifies a version of a file: size in bytes, modification time in nanoseconds.
+Stamp: TypeAlias = tuple[int, int]
+
+#: Left behind by a stopped server and meaningless to the next.
+_TRANSIENT = frozenset({"postmaster.pid", "postmaster.opts", "current_logfiles"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """What a data directory holds, by path relative to it."""
+
+    directories: tuple[str, ...]
+    files: dict[str, Stamp]
+
+    @property
+    def size(self) -> int:
+        """Bytes in its files."""
+        return sum(size for size, _ in self.files.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whom copies are given to, when that is not us."""
+
+    uid: int
+    gid: int
+
+
+def scan(root: Path) -> Tree:
+    """List a data directory. Raises ``CacheError`` for a tablespace or any other link that leads out of it."""
+    directories: list[str] = []
+    files: dict[str, Stamp] = {}
+    pending = [""]
+    while pending:
+        relative = pending.pop()
+        with os.scandir(root / relative) as entries:
+            for entry in entries:
+                path = f"{relative}/{entry.name}" if relative else entry.name
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    directories.append(path)
+                    pending.append(path)
+                elif stat.S_ISREG(status.st_mode):
+                    files[path] = (status.st_size, status.st_mtime_ns)
+                elif stat.S_ISLNK(status.st_mode):
+                    raise CacheError(
+                        f"the data directory holds a link, {path}, to {root.joinpath(path).readlink()}",
+                        hint="a tablespace outside the data directory cannot be part of a stage; use "
+                        "allow_in_place_tablespaces, or set the seed's cache to none",
+                    )
+    return Tree(directories=tuple(sorted(directories)), files=files)
+
+
+def clone(source: Path, target: Path, tree: Tree, *, owner: Owner | None = None) -> None:
+    """Copy the sealed ``source``, which holds ``tree``, into ``target``, which must not exist."""
+    try:
+        _make_directory(target, owner)
+        for directory in tree.directories:
+            _make_directory(target / directory, owner)
+        copier = Copier(source, target, owner)
+        for path, stamp in tree.files.items():
+            copier.copy(path, stamp)
+    except OSError as error:
+        raise unusable(target, error) from error
+
+
+def restore(source: Path, target: Path, tree: Tree, *, owner: Owner | None = None) -> None:
+    """Make the working ``target`` equal to its sealed origin again, copying only what a server changed."""
+    try:
+        current = scan(target)
+        for path in current.files.keys() - tree.files.keys():
+            (target / path).unlink()
+        for directory in sorted(set(current.directories) - set(tree.directories), reverse=True):
+            (target / directory).rmdir()
+        for directory in tree.directories:
+            if not (target / directory).is_dir():
+                _make_directory(target / directory, owner)
+        copier = Copier(source, target, owner)
+        for path, stamp in tree.files.items():
+            if current.files.get(path) != stamp:
+                copier.copy(path, stamp)
+    except OSError as error:
+        raise unusable(target, error) from error
+
+
+def seal(
+    working: Path, target: Path, *, wal_file: str, parent: tuple[Path, Tree] | None, owner: Owner | None = None
+) -> Tree:
+    """Copy the data directory of a cleanly stopped server to ``target`` and return what that then holds.
+
+    Files unchanged since the sealed ``parent`` become hard links to it. Of the write-ahead log only ``wal_file``, the
+    segment with the last checkpoint, is kept: after a clean shutdown nothing else is read.
+    """
+    try:
+        everything = scan(working)
+        files = {path: stamp for path, stamp in everything.files.items() if _kept(path, wal_file)}
+        tree = Tree(directories=everything.directories, files=files)
+        _make_directory(target, owner)
+        for directory in tree.directories:
+            _make_directory(target / directory, owner)
+        copier = Copier(working, target, owner)
+        for path, stamp in files.items():
+            if parent is not None and parent[1].files.get(path) == stamp:
+                os.link(parent[0] / path, target / path)
+            else:
+                copier.copy(path, stamp)
+    except OSError as error:
+        raise unusable(target, error) from error
+    return tree
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory of ours, whatever is in it and whoever else removes it at the same time."""
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _kept(path: str, wal_file: str) -> bool:
+    head, _, name = path.rpartition("/")
+    if head == "pg_wal":
+        return name == wal_file
+    if "pgsql_tmp" in path or head == "pg_stat_tmp":
+        return False
+    return path not in _TRANSIENT
+
+
+def _make_directory(path: Path, owner: Owner | None) -> None:
+    path.mkdir(mode=0o700)
+    if owner is not None:
+        os.chown(path, owner.uid, owner.gid)
+
+
+class Copier:
+    """Copies files from one tree to another by the cheapest means the file system has, keeping their times."""
+
+    def __init__(self, source: Path, target: Path, owner: Owner | None) -> None:
+        self._source = f"{source}/"
+        self._target = f"{target}/"
+        self._owner = owner
+        self._reflink = sys.platform == "linux"
+
+    def copy(self, path: str, stamp: Stamp) -> None:
+        """Copy one file, which must still be as ``stamp`` says in the source, over what the target may have there.
+
+        An existing copy is overwritten in place: on ext4 taking new blocks right after freeing old ones is the slow
+        path, by a factor of ten and more.
+        """
+        size, modified = stamp
+        origin = os.open(self._source + path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            copy = os.open(self._target + path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if size:
+                    self._fill(origin, copy, size)
+                if os.fstat(copy).st_size != size:
+                    os.ftruncate(copy, size)
+                if self._owner is not None:
+                    os.fchown(copy, self._owner.uid, self._owner.gid)
+                os.utime(copy, ns=(modified, modified))
+            finally:
+                os.close(copy)
+        finally:
+            os.close(origin)
+
+    def _fill(self, origin: int, copy: int, size: int) -> None:
+        if self._reflink:
+            try:
+                fcntl.ioctl(copy, _FICLONE, origin)
+            except OSError:
+                self._reflink = False  # this file system cannot; do not ask again for every file
+            else:
+                return
+        done = sum(_chunks(origin, copy, size))
+        if done != size:
+            raise OSError(None, f"a file of {size} bytes holds only {done}", self._target)
+
+
+def _chunks(origin: int, copy: int, size: int) -> Iterator[int]:
+    done = 0
+    while done < size:
+        if sys.platform == "linux":
+            count = os.sendfile(copy, origin, done, size - done)
+        else:
+            count = os.write(copy, os.pread(origin, 1 << 20, done))
+        if count == 0:
+            return
+        done += count
+        yield count

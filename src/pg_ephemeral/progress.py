@@ -1,0 +1,67 @@
+"""What happens during long work, as events. The library reports them; the command line shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStarted:
+    """Stage 0, an empty cluster of this PostgreSQL version, is being made."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedStarted:
+    """A seed is being applied: to become a stage, or, when ``cached`` is False, for this boot alone.
+
+    ``position`` counts from 1 to ``total``, over all seeds of the definition.
+    """
+
+    name: str
+    kind: str
+    position: int
+    total: int
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFinished:
+    """It was applied, and committed if it is cached, after this many seconds."""
+
+    name: str
+    cached: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Another process is making the stage of this name; we wait to use it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Everything asked for is there: how many seeds were built, reused and replayed, and the seconds it took.
+
+    ``booted`` tells a running server from a populated cache.
+    """
+
+    instance: str
+    built: int
+    reused: int
+    replayed: int
+    seconds: float
+    booted: bool
+
+
+Event: TypeAlias = ClusterStarted | SeedStarted | SeedFinished | Waiting | Finished
+Progress: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """Show nothing."""

@@ -1,0 +1,97 @@
+"""Seeds that run a program of the host: ``command`` (an argv) and ``script`` (shell text).
+
+They run in the config file's directory, with the server's libpq variables and ``DATABASE_URL`` in place of whatever the
+caller has set. What they print goes to our stderr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pg_ephemeral.errors import ProcessError, SeedFailed
+from pg_ephemeral.process import Invocation, guarded, status_text
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
+from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, file_digest, is_project_file, resolve_program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program with its arguments. A relative path of several parts is a file of the project; a bare name is looked
+    up on ``PATH``.
+    """
+
+    name: SeedName
+    command: str
+    arguments: tuple[str, ...] = ()
+    cache: CacheStrategy = field(default_factory=CommandHash)
+    kind: str = field(default="command", init=False)
+
+    def load(self, context: LoadContext) -> LoadedSeed:
+        """Hash argv as declared, the program itself if it is the project's, and what the strategy adds."""
+        argv = (resolve_program(self.command, context.directory), *self.arguments)
+        inputs: dict[str, object] = {"argv": [self.command, *self.arguments]}
+        program = context.directory / self.command
+        if is_project_file(self.command) and program.is_file():
+            inputs["program"] = file_digest(program, seed=self.name)
+        return LoadedProgram(seed=self, argv=argv, inputs=_with_strategy(inputs, self, self.cache, context))
+
+    def describe(self) -> Mapping[str, object]:
+        """The name of the program; arguments may hold anything."""
+        return {"command": self.command, "cache": self.cache.type}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """Shell text, run as ``sh -e -c``."""
+
+    name: SeedName
+    script: str
+    cache: CacheStrategy = field(default_factory=CommandHash)
+    kind: str = field(default="script", init=False)
+
+    def load(self, context: LoadContext) -> LoadedSeed:
+        """Hash the text and what the strategy adds."""
+        inputs = _with_strategy({"script": self.script}, self, self.cache, context)
+        return LoadedProgram(seed=self, argv=("sh", "-e", "-c", self.script), inputs=inputs)
+
+    def describe(self) -> Mapping[str, object]:
+        """How it is cached."""
+        return {"cache": self.cache.type}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedProgram:
+    """An argv to run."""
+
+    seed: Seed
+    argv: tuple[str, ...]
+    inputs: Inputs | None
+    needs_build: bool = False
+
+    @property
+    def key_kind(self) -> str:
+        """``command`` or ``script``."""
+        return self.seed.kind
+
+    def apply(self, target: Target) -> None:
+        """Run it to its end; anything but success fails the seed."""
+        name = self.seed.name
+        program = self.argv[0] if self.seed.kind == "command" else "script"
+        invocation = Invocation(argv=self.argv, env=target.client_environment(), cwd=target.directory)
+        try:
+            status = guarded(invocation)
+        except ProcessError as error:
+            raise SeedFailed(f"seed {name!r}: {error.message}", seed=name, hint=error.hint) from error
+        if status != 0:
+            raise SeedFailed(f"seed {name!r}: {program} failed: {status_text(status)}", seed=name)
+
+
+def _with_strategy(
+    inputs: dict[str, object], seed: Seed, strategy: CacheStrategy, context: LoadContext
+) -> Inputs | None:
+    """The inputs with the strategy's; None when it has none, or none is wanted any more."""
+    if not context.cacheable:
+        return None
+    more = strategy.key_inputs(seed.name, context)
+    return None if more is None else {**inputs, "cache": {"type": strategy.type, **more}}

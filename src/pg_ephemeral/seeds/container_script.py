@@ -1,0 +1,47 @@
+"""``container-script``: shell text run inside the image while PostgreSQL is down, for example to install packages.
+
+It is a build step of container engines; a backend without images refuses a definition that has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pg_ephemeral.errors import SeedFailed
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerScript:
+    """Shell text, run as ``sh -e`` by root inside the image."""
+
+    name: SeedName
+    script: str
+    kind: str = field(default="container-script", init=False)
+
+    def load(self, context: LoadContext) -> LoadedSeed:
+        """Hash the text."""
+        return LoadedContainerScript(seed=self, inputs={"script": self.script} if context.cacheable else None)
+
+    def describe(self) -> Mapping[str, object]:
+        """Nothing of the text."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedContainerScript:
+    """The script a backend builds with."""
+
+    seed: ContainerScript
+    inputs: Inputs | None
+    key_kind: str = "container-script"
+    needs_build: bool = True
+
+    def apply(self, target: Target) -> None:  # noqa: ARG002 -- a running server is exactly what it must not have
+        """Always fails: it is never run in a live server, where what it installs could not take effect."""
+        raise SeedFailed(
+            f"seed {self.seed.name!r}: a container-script is built into an image and cannot run in a live server",
+            seed=self.seed.name,
+            hint="move it before the first seed that is not cached",
+        )

@@ -1,0 +1,128 @@
+"""Running psql(1) on a stream of SQL, and making sense of what it says when it stops.
+
+``psql -X -v ON_ERROR_STOP=1`` is how a person would apply a file, so meta-commands, inline COPY data, ``\\c`` and
+statements that refuse a transaction block all mean what they mean there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pg_ephemeral.process import Invocation, guarded
+
+_OPTIONS = ("-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", "-")
+
+_MESSAGE = re.compile(r"psql:<stdin>:(?P<line>\d+): (?:(?P<severity>[A-Za-z]+): +)?(?P<text>.*)")
+_STATEMENT = "STATEMENT"
+_OWN = re.compile(r"psql: (?:error: )?(?P<text>.*)")
+_LINE = re.compile(r"LINE (\d+): ")
+_COPY = re.compile(r"CONTEXT: +COPY .*?, line (\d+)")
+
+#: What is kept of a statement, or of a message, in lines: enough to recognise it by.
+_KEPT_LINES = 12
+_KEPT_WIDTH = 300
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """One message of psql or of the server. ``line`` is that at which the statement ended, in the stream."""
+
+    line: int | None
+    severity: str
+    text: str
+    more: list[str] = field(default_factory=list)
+    statement: list[str] = field(default_factory=list)
+    statement_lines: int = 0
+
+    @property
+    def first_line(self) -> int | None:
+        """The line at which the statement began."""
+        if self.line is None:
+            return None
+        return self.line - max(self.statement_lines, 1) + 1
+
+    @property
+    def error_line(self) -> int | None:
+        """The line the server points at, if it points at one, else the statement's first."""
+        pointed = next((found for text in self.more if (found := _LINE.match(text))), None)
+        if self.first_line is None or pointed is None:
+            return self.first_line
+        return self.first_line + int(pointed[1]) - 1
+
+    @property
+    def copy_line(self) -> int | None:
+        """Of an error in inline data: the line, counted from 1 in that data."""
+        found = next((found for text in self.more if (found := _COPY.match(text))), None)
+        return int(found[1]) if found else None
+
+    @property
+    def summary(self) -> str:
+        """Severity and text."""
+        return f"{self.severity}: {self.text}" if self.severity else self.text
+
+    @property
+    def detail(self) -> str | None:
+        """The rest of the message, and the statement, cut to a size for people."""
+        lines = list(self.more)
+        if self.statement:
+            lines += ["STATEMENT:", *(f"  {line}" for line in self.statement)]
+            if self.statement_lines > len(self.statement):
+                lines.append(f"  … ({self.statement_lines} lines)")
+        return "\n".join(lines) or None
+
+
+class Listener:
+    """Takes psql's stderr line by line and keeps the last message; notices go to the log."""
+
+    def __init__(self) -> None:
+        self.last: Message | None = None
+        self._statement_line = 0
+
+    def hear(self, raw: bytes) -> None:
+        """One line."""
+        text = raw.decode(errors="replace").rstrip("\r\n")
+        begun = _MESSAGE.fullmatch(text)
+        own = None if begun else _OWN.fullmatch(text)
+        if begun and begun["severity"] == _STATEMENT and self.last is not None:
+            self._statement(self.last, begun["text"])
+        elif begun:
+            self._begin(Message(line=int(begun["line"]), severity=begun["severity"] or "", text=begun["text"]))
+        elif own:
+            self._begin(Message(line=None, severity="psql", text=own["text"]))
+        elif self.last is None:
+            self._begin(Message(line=None, severity="", text=text))
+        elif self._statement_line:
+            self._statement(self.last, text)
+        elif len(self.last.more) < _KEPT_LINES:
+            self.last.more.append(text[:_KEPT_WIDTH])
+
+    def _begin(self, message: Message) -> None:
+        self.last, self._statement_line = message, 0
+        _log.debug("%s", message.summary)
+
+    def _statement(self, message: Message, text: str) -> None:
+        """One more line of the statement; psql ends it with an empty one, which does not count."""
+        self._statement_line += 1
+        if not text.strip():
+            return
+        message.statement_lines = self._statement_line
+        if self._statement_line <= _KEPT_LINES:
+            message.statement += [""] * (self._statement_line - len(message.statement) - 1)
+            message.statement.append(text[:_KEPT_WIDTH])
+
+
+def run(psql: Invocation, lines: Iterable[bytes]) -> tuple[int, Message | None]:
+    """Feed ``lines`` to a psql that is ready to connect; return its status and its last message.
+
+    Status 0 means that all went well. Exceptions of ``lines`` go through, once psql has ended.
+    """
+    listener = Listener()
+    # Its messages are read by us, so they must be in one language; text of the database is UTF-8 whatever the locale.
+    environment = {**(psql.env or {}), "LC_ALL": "C", "PGCLIENTENCODING": "UTF8"}
+    invocation = Invocation(argv=(*psql.argv, *_OPTIONS), env=environment, cwd=psql.cwd)
+    return guarded(invocation, stdin=lines, line=listener.hear), listener.last

@@ -1,0 +1,142 @@
+"""Cache strategies of ``command`` and ``script`` seeds: what, beside the seed's own text, its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from pg_ephemeral.errors import ProcessError, SeedLoadError
+from pg_ephemeral.postgres.environment import without_libpq
+from pg_ephemeral.process import Invocation, capture, status_text
+from pg_ephemeral.seeds.base import Inputs, LoadContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandHash:
+    """Nothing else: the seed's own text, and its program if that is one of the project's files."""
+
+    type: str = "command-hash"
+
+    def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
+        """Nothing more."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoCache:
+    """Never cached: the seed, and every one after it, is applied at each boot."""
+
+    type: str = "none"
+
+    def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
+        """There is no key."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyCommand:
+    """What a host program prints, for example the version of a migration tool."""
+
+    command: str
+    arguments: tuple[str, ...] = ()
+    type: str = "key-command"
+
+    def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
+        """The digest of its stdout."""
+        argv = (resolve_program(self.command, context.directory), *self.arguments)
+        return {"key": _output(argv, seed=seed, what=f"key command {self.command}", context=context)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyScript:
+    """What a shell script prints on the host."""
+
+    script: str
+    type: str = "key-script"
+
+    def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
+        """The digest of its stdout."""
+        return {"key": _output(("sh", "-e", "-c", self.script), seed=seed, what="key script", context=context)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPaths:
+    """The content of files, by glob patterns relative to the config file's directory; ``**`` spans directories.
+
+    A directory stands for every file below it.
+    """
+
+    paths: tuple[str, ...]
+    type: str = "key-paths"
+
+    def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
+        """Each file's path and digest, in the order of their paths."""
+        files: dict[str, str] = {}
+        for pattern in self.paths:
+            matched = list(_files(pattern, seed=seed, directory=context.directory))
+            if not matched:
+                raise SeedLoadError(
+                    f"seed {seed!r}: key path {pattern!r} matches no file below {context.directory}",
+                    seed=seed,
+                    hint="patterns are relative to the config file, as in migrations/**/*.sql",
+                )
+            files |= {relative: file_digest(path, seed=seed) for relative, path in matched}
+        return {"files": dict(sorted(files.items()))}
+
+
+CacheStrategy: TypeAlias = CommandHash | KeyCommand | KeyScript | KeyPaths | NoCache
+
+
+def resolve_program(command: str, directory: Path) -> str:
+    """A relative path of several components means a file of the project; a bare name is looked up on ``PATH``."""
+    path = Path(command)
+    if path.is_absolute() or not is_project_file(command):
+        return command
+    return str(directory / path)
+
+
+def is_project_file(command: str) -> bool:
+    """Whether a command is written as a relative path: ``bin/migrate`` or ``./migrate``."""
+    return not Path(command).is_absolute() and "/" in command
+
+
+def file_digest(path: Path, *, seed: str) -> str:
+    """The SHA-256 of a file, in hexadecimal. Raises ``SeedLoadError`` naming seed and file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(seed, path, error) from error
+
+
+def unreadable(seed: str, path: Path, error: OSError) -> SeedLoadError:
+    """The error for a file of a seed that cannot be read."""
+    return SeedLoadError(f"seed {seed!r}: cannot read {path}: {error.strerror or error}", seed=seed)
+
+
+def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, Path]]:
+    try:
+        matches = sorted(directory.glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise SeedLoadError(
+            f"seed {seed!r}: key path {pattern!r} is no relative pattern: {error}", seed=seed
+        ) from error
+    for match in matches:
+        for path in sorted(match.rglob("*")) if match.is_dir() else (match,):
+            if path.is_file():
+                yield path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path), path
+
+
+def _output(argv: tuple[str, ...], *, seed: str, what: str, context: LoadContext) -> str:
+    invocation = Invocation(argv=argv, env=without_libpq(os.environ), cwd=context.directory)
+    try:
+        done = capture(invocation, show_stderr=True)
+    except ProcessError as error:
+        raise SeedLoadError(f"seed {seed!r}: {what}: {error.message}", seed=seed, hint=error.hint) from error
+    if done.status != 0:
+        raise SeedLoadError(f"seed {seed!r}: {what} failed: {status_text(done.status)}", seed=seed)
+    return hashlib.sha256(done.stdout).hexdigest()

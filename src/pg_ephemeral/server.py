@@ -1,0 +1,102 @@
+"""A running PostgreSQL, for the two who use it: callers, and the seeds that are applied to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pg_ephemeral.backends.base import Handle
+from pg_ephemeral.definition import Definition
+from pg_ephemeral.postgres import client
+from pg_ephemeral.postgres.conninfo import Conninfo
+from pg_ephemeral.postgres.environment import client_environment
+from pg_ephemeral.process import Invocation
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+class Server:
+    """A running server with its seeds applied. It lives as long as the ``boot`` block that gave it.
+
+    The address is a TCP port on loopback, the role a superuser with a password made for this server.
+    """
+
+    def __init__(self, handle: Handle, definition: Definition) -> None:
+        self._handle = handle
+        self.definition = definition
+
+    @property
+    def conninfo(self) -> Conninfo:
+        """How to connect, as one value; it renders as URL, environment, keywords and JSON."""
+        return self._handle.conninfo
+
+    @property
+    def url(self) -> str:
+        """The connection URL, password included."""
+        return self.conninfo.url
+
+    def env(self) -> dict[str, str]:
+        """The libpq variables and ``DATABASE_URL`` of this server, and nothing else."""
+        return {**self.conninfo.env(), "DATABASE_URL": self.url}
+
+    def environment(self) -> dict[str, str]:
+        """A whole environment for a program: ours without any libpq variable, plus ``env()``.
+
+        The server's own client programs come first on its ``PATH``.
+        """
+        return client_environment(self.conninfo, path_first=self._handle.programs)
+
+    def connect(self, **keywords: Any) -> psycopg.Connection[Any]:
+        """Connect with psycopg, as the superuser and in autocommit mode unless ``keywords`` say otherwise.
+
+        ``keywords`` are those of ``psycopg.connect``. Raises ``ClientError``.
+        """
+        return client.connect_raw(self.conninfo, **{"autocommit": True, **keywords})
+
+    def tool(self, name: str, *arguments: str) -> Invocation:
+        """A PostgreSQL client program of the server's own version, ready to run against it on this host."""
+        return _connected(self._handle.tool(name, *arguments), self.environment())
+
+    def recent_log(self) -> str:
+        """The last lines the server logged."""
+        return self._handle.recent_log()
+
+    @property
+    def running(self) -> bool:
+        """Whether the server still runs."""
+        return self._handle.running
+
+    def __repr__(self) -> str:
+        return f"<Server {self.definition.instance} at {self.conninfo.endpoint}>"
+
+
+class SeedTarget:
+    """The server as seeds see it: connected the fastest way, programs run in the config file's directory."""
+
+    def __init__(self, handle: Handle, definition: Definition) -> None:
+        self._handle = handle
+        self._definition = definition
+
+    @property
+    def conninfo(self) -> Conninfo:
+        """By unix socket where there is one."""
+        return self._handle.control
+
+    @property
+    def directory(self) -> Path:
+        """Where programs run."""
+        return self._definition.directory
+
+    def client_environment(self) -> dict[str, str]:
+        """What a host program gets: the same as a caller's, by TCP."""
+        return client_environment(self._handle.conninfo, path_first=self._handle.programs)
+
+    def tool(self, name: str, *arguments: str) -> Invocation:
+        """A client program of the server's own version."""
+        environment = client_environment(self._handle.control, path_first=self._handle.programs)
+        return _connected(self._handle.tool(name, *arguments), environment, self._definition.directory)
+
+
+def _connected(tool: Invocation, environment: dict[str, str], directory: Path | None = None) -> Invocation:
+    return Invocation(argv=tool.argv, env=environment, cwd=directory)

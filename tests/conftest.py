@@ -1,0 +1,67 @@
+"""Fixtures every test may use; the report header says what this machine cannot test and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import machine
+
+_LIBPQ = ("PG", "DATABASE_URL")
+
+
+def pytest_report_header() -> list[str]:
+    lines = ["PostgreSQL: " + ("; ".join(map(str, machine.installations())) or "none found")]
+    for name, reason in machine.abilities().items():
+        if reason is not None:
+            lines.append(f"not tested here: {name}: {reason}")
+    return lines
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        for ability in mark.args:
+            reason = machine.abilities()[ability]
+            if reason is None:
+                continue
+            if ability in machine.required():
+                pytest.fail(f"{ability} is required here, but {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No libpq variable, nor one of ours, reaches a test from outside, except where a cache may be."""
+    for name in list(os.environ):
+        if name.startswith(_LIBPQ) and name != machine.REQUIRE_VARIABLE:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache directory for all tests that do not look into it: initdb is paid once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def cache_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache directory of the test's own, which everything under test uses; nothing may run in it afterwards."""
+    directory = tmp_path / "cache"
+    monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(directory))
+    yield directory
+    assert servers_below(directory) == []
+
+
+def servers_below(directory: Path) -> list[str]:
+    """The command lines of PostgreSQL servers whose data lies below ``directory``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(directory) in command and "postgres" in command:
+            found.append(command)
+    return found

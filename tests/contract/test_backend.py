@@ -1,0 +1,268 @@
+"""What ``pg_ephemeral.backends.base`` promises, shown for every backend there is."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
+from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.errors import ServerError, StageGone
+from pg_ephemeral.image import ImageWord
+from pg_ephemeral.oci.reference import Name, Reference, Tag
+from pg_ephemeral.postgres import account, client, parameters
+from support import machine
+from support.memory import MemoryBackend, MemoryHandle
+
+SPEC = ServerSpec(
+    superuser="postgres",
+    database="postgres",
+    parameters=parameters.effective({}, test_profile=True),
+    timeout=20.0,
+)
+LABELS = {"pg-ephemeral.instance": "main"}
+
+
+def reference(word: str, repository: str = "pg-ephemeral/main") -> Reference:
+    return Reference(name=Name.parse(repository), tag=Tag.parse(hashlib.sha256(word.encode()).hexdigest()))
+
+
+@dataclass
+class Subject:
+    """A backend under test, and the two things the suite does to servers: write a word, read all words."""
+
+    backend: Backend
+    directory: Path
+
+    def write(self, handle: Handle, word: str) -> None:
+        if isinstance(handle, MemoryHandle):
+            handle.words.append(word)
+            return
+        with client.connect(handle.control) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS words (word text)")
+            connection.execute("INSERT INTO words VALUES (%s)", (word,))
+
+    def read(self, handle: Handle) -> list[str]:
+        if isinstance(handle, MemoryHandle):
+            return sorted(handle.words)
+        with client.connect(handle.conninfo) as connection:
+            if connection.rows("SELECT to_regclass('words') IS NULL") == [(True,)]:
+                return []
+            return [word for (word,) in connection.rows("SELECT word FROM words ORDER BY 1")]
+
+    def left_behind(self) -> list[str]:
+        if isinstance(self.backend, MemoryBackend):
+            return self.backend.left_behind()
+        runs = self.directory / "embedded" / "v1" / "run"
+        return [str(path) for path in runs.iterdir()] if runs.exists() else []
+
+
+def _memory(directory: Path) -> Backend:
+    return MemoryBackend(directory)
+
+
+def _embedded(directory: Path) -> Backend:
+    return EmbeddedBackend(ImageWord.parse("latest"), cache=directory)
+
+
+def _system(directory: Path) -> Backend:
+    system = next(one for one in machine.installations() if "wheel" not in one.source)
+    return EmbeddedBackend(ImageWord.parse(system.version.text), cache=directory)
+
+
+def _unprivileged(directory: Path) -> Backend:
+    for parent in directory.parents:
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o001)  # pytest's directories are root's alone
+    return EmbeddedBackend(
+        ImageWord.parse("latest"), cache=directory, account=account.unprivileged(("postgres", "nobody"))
+    )
+
+
+BACKENDS = [
+    pytest.param(_memory, id="memory"),
+    pytest.param(_embedded, id="embedded", marks=pytest.mark.needs("embedded")),
+    pytest.param(_system, id="embedded-system", marks=pytest.mark.needs("system")),
+    pytest.param(_unprivileged, id="embedded-unprivileged", marks=pytest.mark.needs("embedded", "root")),
+]
+
+
+@pytest.fixture(params=BACKENDS)
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    subject = Subject(request.param(tmp_path / "store"), tmp_path / "store")
+    yield subject
+    assert subject.left_behind() == []
+
+
+def test_a_committed_stage_holds_what_was_written_before(subject: Subject) -> None:
+    backend = subject.backend
+    first = backend.start(None, SPEC)
+    assert first.running
+    subject.write(first, "one")
+    backend.commit(first, reference("one"), LABELS)
+    assert not first.running
+    backend.resume(first, SPEC)
+    subject.write(first, "two")
+    assert subject.read(first) == ["one", "two"]
+
+    second = backend.start(reference("one"), SPEC)
+    assert subject.read(second) == ["one"]
+    subject.write(second, "three")
+    backend.remove(second)
+    backend.remove(first)
+
+    third = backend.start(reference("one"), SPEC)
+    assert subject.read(third) == ["one"], "what the second server wrote must not reach the stage, or a spare of it"
+    backend.remove(third)
+
+
+def test_stages_build_on_one_another(subject: Subject) -> None:
+    backend = subject.backend
+    handle = backend.start(None, SPEC)
+    for word in ("a", "b", "c"):
+        subject.write(handle, word)
+        backend.commit(handle, reference(word), LABELS)
+        backend.resume(handle, SPEC)
+    backend.remove(handle)
+    for word, words in (("a", ["a"]), ("c", ["a", "b", "c"]), ("b", ["a", "b"])):
+        handle = backend.start(reference(word), SPEC)
+        assert subject.read(handle) == words
+        backend.remove(handle)
+
+
+def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> None:
+    backend = subject.backend
+    handle = backend.start(None, SPEC)
+    backend.commit(handle, reference("x"), LABELS)
+    backend.remove(handle)
+    mine, theirs, absent = reference("x"), reference("x", "ghcr.io/team/pg-ephemeral/other"), reference("y")
+    found = backend.images.get([mine, theirs, absent])
+    assert set(found) == {mine, theirs}
+    assert found[mine].labels == LABELS
+    assert [image.reference for image in backend.images.list(theirs.name)] == [theirs]
+
+    assert backend.images.remove(mine, force=False)
+    assert not backend.images.remove(mine, force=False)
+    assert backend.images.list(mine.name) == ()
+    assert set(backend.images.get([theirs])) == {theirs}, "another name still holds it"
+    assert backend.images.remove(theirs, force=True)
+    assert backend.images.get([theirs]) == {}
+
+
+def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> None:
+    backend = subject.backend
+    handle = backend.start(None, SPEC)
+    for word, repository in (("1", "pg-ephemeral/a"), ("2", "pg-ephemeral/b"), ("3", "pg-ephemeral/a")):
+        backend.commit(handle, reference(word, repository), LABELS)
+        backend.resume(handle, SPEC)
+    backend.remove(handle)
+    listed = backend.images.list(Name.parse("pg-ephemeral/a"))
+    assert [image.reference for image in listed] == [reference(word, "pg-ephemeral/a") for word in ("1", "3")]
+
+
+def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:
+    backend = subject.backend
+    for word in ("first", "second"):
+        handle = backend.start(None, SPEC)
+        subject.write(handle, word)
+        backend.commit(handle, reference("key"), {"by": word})
+        backend.remove(handle)
+    handle = backend.start(reference("key"), SPEC)
+    assert subject.read(handle) == ["first"]
+    backend.remove(handle)
+    assert backend.images.get([reference("key")])[reference("key")].labels == {"by": "first"}
+
+
+def test_commits_of_one_key_at_once_leave_one_whole_stage(subject: Subject) -> None:
+    backend = subject.backend
+    handles = [backend.start(None, SPEC) for _ in range(3)]
+    for handle in handles:
+        subject.write(handle, "same")
+    failures: list[BaseException] = []
+
+    def commit(handle: Handle) -> None:
+        try:
+            backend.commit(handle, reference("key"), LABELS)
+        except BaseException as error:  # noqa: BLE001 -- shown by the assertion below
+            failures.append(error)
+
+    threads = [threading.Thread(target=commit, args=(handle,)) for handle in handles]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    for handle in handles:
+        backend.remove(handle)
+    handle = backend.start(reference("key"), SPEC)
+    assert subject.read(handle) == ["same"]
+    backend.remove(handle)
+
+
+def test_starting_from_an_absent_stage_says_so_and_leaves_nothing(subject: Subject) -> None:
+    with pytest.raises(StageGone):
+        subject.backend.start(reference("never made"), SPEC)
+    assert subject.left_behind() == []
+
+
+def test_a_server_outlives_the_removal_of_its_stage(subject: Subject) -> None:
+    backend = subject.backend
+    origin = backend.start(None, SPEC)
+    subject.write(origin, "kept")
+    backend.commit(origin, reference("gone"), LABELS)
+    backend.remove(origin)
+    handle = backend.start(reference("gone"), SPEC)
+    backend.images.remove(reference("gone"), force=True)
+    assert subject.read(handle) == ["kept"]
+    backend.remove(handle)
+    assert backend.images.get([reference("gone")]) == {}
+
+
+def test_a_server_that_cannot_start_says_why_and_leaves_nothing(subject: Subject) -> None:
+    broken = replace(SPEC, parameters={**SPEC.parameters, "work_mem": "nonsense"})
+    with pytest.raises(ServerError) as caught:
+        subject.backend.start(None, broken)
+    assert "invalid value" in (caught.value.detail or "")
+    assert subject.left_behind() == []
+
+
+def test_removing_is_idempotent_whatever_the_state(subject: Subject) -> None:
+    backend = subject.backend
+    stopped = backend.start(None, SPEC)
+    backend.commit(stopped, reference("s"), LABELS)
+    for handle in (stopped, backend.start(reference("s"), SPEC)):
+        backend.remove(handle)
+        assert not handle.running
+        backend.remove(handle)
+    assert subject.left_behind() == []
+
+
+def test_every_start_has_a_password_of_its_own_on_loopback(subject: Subject) -> None:
+    backend = subject.backend
+    handle = backend.start(None, SPEC)
+    seen = [handle.conninfo]
+    backend.commit(handle, reference("p"), LABELS)
+    backend.resume(handle, SPEC)
+    seen.append(handle.conninfo)
+    other = backend.start(reference("p"), SPEC)
+    seen.append(other.conninfo)
+    assert len({conninfo.password for conninfo in seen}) == 3
+    assert {_host(conninfo.endpoint) for conninfo in seen} == {"127.0.0.1"}
+    backend.remove(handle)
+    backend.remove(other)
+
+
+def test_identity_is_stable_and_names_the_platform(subject: Subject) -> None:
+    identity = subject.backend.identify()
+    assert identity == subject.backend.identify()
+    assert "/" in identity.platform
+    assert subject.backend.info().name == subject.backend.name
+
+
+def _host(endpoint: Any) -> str:
+    return str(endpoint.host)

@@ -1,0 +1,70 @@
+"""The references say what the code says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pg_ephemeral
+from pg_ephemeral import errors
+from support.documents import ROOT
+
+REFERENCE = ROOT / "docs" / "reference"
+
+
+def _rows(document: str) -> list[list[str]]:
+    """The cells of a document's table rows, without heads and rules."""
+    lines = (REFERENCE / document).read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return [row for row in rows if not set(row[0]) <= set("- ")]
+
+
+def test_generated_references_are_current():
+    script = REFERENCE / "generate.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}; make docs writes them anew"
+
+
+def test_exit_codes_are_those_of_the_errors():
+    documented = {name.strip("`"): status for status, name, *_ in _rows("exit-codes.md") if name.startswith("`")}
+    real = {
+        name: str(error.exit_code)
+        for name in errors.__all__
+        if (error := getattr(errors, name)) is not errors.Interrupted and "exit_code" in _own_or_inherited(error)
+    }
+    real["Interrupted"] = "128 + n"
+    # The class between never ends a run itself: both its kinds have a status of their own.
+    del real["SeedError"]
+    assert documented == real
+    assert errors.Interrupted(15, "SIGTERM").exit_code == 128 + 15
+
+
+def _own_or_inherited(error: type) -> set[str]:
+    return {name for ancestor in error.__mro__ for name in vars(ancestor)}
+
+
+def test_every_environment_variable_is_documented():
+    files = [*(ROOT / "src").rglob("*.py"), ROOT / "tests" / "support" / "machine.py"]
+    source = "".join(path.read_text(encoding="utf-8") for path in files)
+    read = set(re.findall(r'"(_?PG_EPHEMERAL_[A-Z_]+)"', source))
+    documented = {row[0].strip("`") for row in _rows("environment.md") if "PG_EPHEMERAL_" in row[0]}
+    assert documented == read
+
+
+def test_every_public_name_is_documented():
+    text = (REFERENCE / "library.md").read_text(encoding="utf-8")
+    assert [name for name in pg_ephemeral.__all__ if f"`{name}" not in text] == []
+
+
+def test_the_architecture_shows_the_layers_that_are_checked():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    # What is in brackets is not there yet; the configuration's modules are one line of the drawing.
+    present = [re.sub(r" \| \(\w+\)| : config_\w+", "", layer) for layer in layers]
+    checked = [layer for layer in present if not layer.startswith("(")]
+    shown = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
+    drawn = [re.split(r"\s{2,}", line)[0] for line in shown.splitlines() if line]
+    assert drawn == checked

@@ -1,0 +1,160 @@
+"""A backend that keeps everything in memory: the same contract as the real ones, without a server to wait for.
+
+A "database" here is a list of strings. Seeds for it are ``support.seeds.WordSeed``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from pg_ephemeral.backends.base import BackendInfo, Handle, Image, ServerSpec
+from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.chain import BaseIdentity, CacheKey
+from pg_ephemeral.errors import CacheError, ServerError, StageGone
+from pg_ephemeral.oci.reference import Name, Reference
+from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
+from pg_ephemeral.process import Invocation
+
+
+class MemoryHandle:
+    """A "server" whose data is a list of words."""
+
+    def __init__(self, words: list[str], port: int, spec: ServerSpec) -> None:
+        self.words = words
+        self.running = True
+        self.spec = spec
+        self.port = port
+        self.removed = False
+
+    @property
+    def conninfo(self) -> Conninfo:
+        return Conninfo(
+            endpoint=NetworkEndpoint(host="127.0.0.1", port=self.port),
+            user=self.spec.superuser,
+            database=self.spec.database,
+            password=f"password-{self.port}",
+            sslmode=SslMode.DISABLE,
+        )
+
+    control = conninfo
+    log_file: Path | None = None
+    programs: Path | None = None
+
+    def recent_log(self) -> str:
+        return "the last words"
+
+    def tool(self, name: str, *arguments: str) -> Invocation:
+        return Invocation(argv=(name, *arguments))
+
+
+class MemoryStore:
+    """Stages as tuples of words, by key; names as pairs of repository and key."""
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.stages: dict[CacheKey, tuple[dict[str, str], tuple[str, ...], int]] = {}
+        self.names: set[tuple[Name, CacheKey]] = set()
+        self.clock = itertools.count()
+
+    def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+        with self.guard:
+            found = {}
+            for reference in references:
+                key = key_of(reference)
+                if key in self.stages:
+                    self.names.add((reference.name, key))
+                    labels, words, created = self.stages[key]
+                    found[reference] = Image(reference=reference, labels=labels, created=created, size=len(words))
+            return found
+
+    def list(self, repository: Name) -> tuple[Image, ...]:
+        from pg_ephemeral.oci.reference import Tag
+
+        keys = [key for name, key in self.names if name == repository]
+        images = self.get([Reference(name=repository, tag=Tag.parse(key)) for key in keys]).values()
+        return tuple(sorted(images, key=lambda image: image.created))
+
+    def remove(self, reference: Reference, *, force: bool) -> bool:
+        key = key_of(reference)
+        with self.guard:
+            if (reference.name, key) not in self.names:
+                return False
+            self.names.discard((reference.name, key))
+            if not any(named == key for _, named in self.names):
+                self.stages.pop(key, None)
+            return True
+
+
+class MemoryBackend:
+    """Counts what it is asked to do in ``starts``, ``resumes`` and ``commits``."""
+
+    name = "memory"
+
+    def __init__(self, directory: Path, *, builds: bool = False, store: MemoryStore | None = None) -> None:
+        self.builds = builds
+        self.images = store if store is not None else MemoryStore()
+        self.handles: list[MemoryHandle] = []
+        self.starts = 0
+        self.resumes = 0
+        self.commits = 0
+        self._directory = directory
+        self._ports = itertools.count(10_000)
+
+    def info(self) -> BackendInfo:
+        return BackendInfo(name=self.name, version="1", rootless=True)
+
+    def identify(self) -> BaseIdentity:
+        return BaseIdentity(fields={"backend": self.name}, platform="linux/amd64", version="18.0")
+
+    def start(self, source: Reference | None, spec: ServerSpec) -> Handle:
+        words: list[str] = []
+        if source is not None:
+            stage = self.images.stages.get(key_of(source))
+            if stage is None:
+                raise StageGone(f"{source} is gone")
+            words = list(stage[1])
+        self._check(spec)
+        self.starts += 1
+        handle = MemoryHandle(words, next(self._ports), spec)
+        self.handles.append(handle)
+        return handle
+
+    def commit(self, handle: Handle, reference: Reference, labels: Mapping[str, str]) -> None:
+        ours = _own(handle)
+        if not ours.running:
+            raise CacheError("the server does not run")
+        self.commits += 1
+        ours.running = False
+        key = key_of(reference)
+        with self.images.guard:
+            self.images.stages.setdefault(key, (dict(labels), tuple(ours.words), next(self.images.clock)))
+            self.images.names.add((reference.name, key))
+
+    def resume(self, handle: Handle, spec: ServerSpec) -> None:
+        ours = _own(handle)
+        self._check(spec)
+        self.resumes += 1
+        ours.spec, ours.running, ours.port = spec, True, next(self._ports)
+
+    def remove(self, handle: Handle) -> None:
+        ours = _own(handle)
+        ours.running, ours.removed = False, True
+
+    def lock_file(self, name: str) -> Path:
+        return self._directory / "locks" / name
+
+    def left_behind(self) -> list[str]:
+        """What of servers is still there."""
+        return [f"server on port {handle.port}" for handle in self.handles if not handle.removed]
+
+    def _check(self, spec: ServerSpec) -> None:
+        if spec.parameters.get("work_mem") == "nonsense":
+            raise ServerError("the server did not like work_mem", detail="invalid value")
+
+
+def _own(handle: Handle) -> MemoryHandle:
+    assert isinstance(handle, MemoryHandle)
+    return handle
