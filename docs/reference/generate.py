@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from pg_ephemeral.cli.tree import PROGRAM, program
-from pg_ephemeral.config_model import FILE
-from pg_ephemeral.config_shape import Choice, Items, Key, Named, Scalar, Shape, Switch, Table, Text, Variants
+from pg_ephemeral.config.model import FILE
+from pg_ephemeral.config.shape import Choice, Items, Key, Named, Scalar, Shape, Switch, Table, Text, Variants
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -38,13 +38,16 @@ are merged one by one; every other setting is replaced as a whole. Without `[ins
 
 **Paths** that are relative start at the file's directory, and programs run there, wherever `pg-ephemeral` was started.
 
+**In this release** `backend` is `auto` or `embedded`, `container-script` seeds are refused, and `cache_registry` names
+stages without sharing them.
+
 **Durations** are whole numbers with units, which add up: `30s`, `500ms`, `1m 30s`.
 """
 
 
 def cli() -> str:
     """The reference of the command line."""
-    with click.Context(program, info_name=PROGRAM, terminal_width=WIDTH) as context:
+    with click.Context(program, info_name=PROGRAM, terminal_width=WIDTH, **program.context_settings) as context:
         return "\n".join([CLI_HEAD, *_commands(context)])
 
 
@@ -62,50 +65,67 @@ def _commands(context: click.Context) -> Iterator[str]:
 
 
 def config() -> str:
-    """The reference of the configuration file."""
+    """The reference of the configuration file: its tables, outer ones first, each once."""
     sections: dict[str, str] = {}
-    _section(sections, "Top level", FILE)
+    pending: list[tuple[str, Table | Variants]] = [("", FILE)]
+    while pending:
+        path, shape = pending.pop(0)
+        sections.setdefault(path, f"## {f'`{path}`' if path else 'Top level'}\n\n{_section(shape)}")
+        for table in shape.tables.values() if isinstance(shape, Variants) else (shape,):
+            pending += _below(path, table)
     return "\n".join([CONFIG_HEAD, *sections.values()])
 
 
-def _section(sections: dict[str, str], title: str, shape: Shape) -> None:
-    """Describe a table and those in it, each once."""
-    if title in sections:
-        return
-    match shape:
-        case Table():
-            sections[title] = _table(title, shape)
-            for name, key in shape.keys.items():
-                _section(sections, f"`{name}`", key.shape)
-        case Named() if isinstance(shape.shape, (Table, Variants)):
-            _section(sections, f"{title}: each", shape.shape)
-        case Variants():
-            listing = ", ".join(f"`{kind}`" for kind in shape.tables)
-            sections[title] = f"## {title}\n\nA table whose `type` is one of {listing}.\n"
-            for kind, table in shape.tables.items():
-                _section(sections, f'`type = "{kind}"`', table)
-        case _:
-            pass
+def _section(shape: Table | Variants) -> str:
+    if isinstance(shape, Table):
+        return _table(shape)
+    kinds = [f'### `type = "{kind}"`\n\n{_table(table)}' for kind, table in shape.tables.items()]
+    return "\n".join([f"A table whose `type` is one of {_words(shape.tables)}.\n", *kinds])
 
 
-def _table(title: str, table: Table) -> str:
-    rows = ["| key | value | default | |", "| --- | --- | --- | --- |"]
-    rows += [
+def _below(path: str, table: Table) -> Iterator[tuple[str, Table | Variants]]:
+    """The tables within a table, and their paths in the file; names of the user's are in capitals."""
+    for name in _own(table):
+        inner, place = table.keys[name].shape, f"{path}.{name}".lstrip(".")
+        if isinstance(inner, Named):
+            inner, place = inner.shape, f"{place}.{name.removesuffix('s').upper()}"
+        if isinstance(inner, (Table, Variants)):
+            yield place, inner
+
+
+def _own(table: Table) -> list[str]:
+    return [name for name in table.keys if name not in _shared(table)]
+
+
+def _shared(table: Table) -> list[str]:
+    """The keys of an inner table that the top level has as well."""
+    return [name for name, key in table.keys.items() if table is not FILE and FILE.keys.get(name) is key]
+
+
+def _table(table: Table) -> str:
+    shared = _shared(table)
+    rows = [
         f"| `{name}` | {_value(key.shape)} | {_default(key)} | {_cell(key.description)} |"
         for name, key in table.keys.items()
+        if name not in shared
     ]
-    description = f"{table.description}\n\n" if table.description else ""
-    body = "\n".join(rows) if table.keys else "No other keys."
-    return f"## {title}\n\n{description}{body}\n"
+    if shared:
+        rows.append(f"| {_words(shared)} | as at the top level | the top level's | |")
+    body = "\n".join(["| key | value | default | |", "| --- | --- | --- | --- |", *rows]) if rows else "No other keys."
+    return f"{table.description}\n\n{body}\n" if table.description else f"{body}\n"
+
+
+def _words(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def _value(shape: Shape) -> str:
     match shape:
         case Text():
-            examples = f", as in {', '.join(f'`{example}`' for example in shape.examples)}" if shape.examples else ""
-            return _cell(f"{shape.expected}{examples}")
+            what = shape.expected.partition(", such as")[0]
+            return _cell(f"{what}: {_words(shape.examples)}" if shape.examples else what)
         case Choice():
-            return "one of " + ", ".join(f"`{word}`" for word in shape.words)
+            return f"one of {_words(shape.words)}"
         case Switch():
             return "`true` or `false`"
         case Scalar():
@@ -115,7 +135,7 @@ def _value(shape: Shape) -> str:
         case Table():
             return "a table"
         case Named():
-            return f"a table: name to {_value(shape.shape)}"
+            return f"a table: names to {'tables' if isinstance(shape.shape, (Table, Variants)) else 'values'}"
         case Variants():
             return "a table with `type`"
 
@@ -125,6 +145,8 @@ def _default(key: Key) -> str:
         return "required"
     if isinstance(key.default, bool):
         return f"`{str(key.default).lower()}`"
+    if key.default == "":
+        return "empty"
     return f"`{key.default}`" if key.default is not None else ""
 
 

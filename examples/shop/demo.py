@@ -57,7 +57,7 @@ class Tour:
 
 def say(text: str) -> None:
     """Print a line of narration."""
-    print(f"\n\n== {text}", flush=True)
+    print(f"\n== {text}", flush=True)
 
 
 def tour(shop: Path, cache: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
 from pg_ephemeral.definition import Definition
-from pg_ephemeral.errors import BackendError, CacheError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.errors import BackendError, CacheError, ClientError, SeedFailed, ServerError, StageGone
 from pg_ephemeral.labels import Metadata, SeedEntry
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Tag
@@ -25,6 +25,9 @@ from pg_ephemeral.progress import ClusterStarted, Finished, Progress, SeedFinish
 from pg_ephemeral.seeds import load_seeds
 from pg_ephemeral.server import SeedTarget
 from pg_ephemeral.version import VERSION
+
+#: Within this many seconds of losing a connection we know whether it was the server's end.
+_DEATH_IS_KNOWN = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,14 +210,17 @@ def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cac
     try:
         stage.loaded.apply(SeedTarget(handle, cache.definition))
     except SeedFailed as error:
-        if handle.running:
-            raise
-        raise SeedFailed(
-            f"{error.message} (the server died)", seed=stage.name, detail=handle.recent_log() or error.detail
-        ) from error
+        # Its client may know of the server's death before we do.
+        if handle.ended(within=_DEATH_IS_KNOWN):
+            raise _died(stage, handle) from error
+        raise
     if not handle.running:
-        raise ServerError(f"the server died while seed {stage.name!r} was applied", detail=handle.recent_log() or None)
+        raise _died(stage, handle)
     return began
+
+
+def _died(stage: Stage, handle: Handle) -> ServerError:
+    return ServerError(f"the server died while seed {stage.name!r} was applied", detail=handle.recent_log() or None)
 
 
 def reset(definition: Definition, backend: Backend, *, force: bool = False) -> Iterator[Reference]:
@@ -280,7 +286,12 @@ class _Builder:
         if handle is None or stage.key is None:
             return
         began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
-        self._commit(stage.key, stage)
+        try:
+            self._commit(stage.key, stage)
+        except ClientError as error:
+            if handle.ended(within=_DEATH_IS_KNOWN):
+                raise _died(stage, handle) from error
+            raise
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
 

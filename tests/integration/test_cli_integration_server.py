@@ -188,7 +188,7 @@ def test_it_ends_when_its_parent_dies_even_if_others_hold_the_control_pipe(proje
     os.close(result_fd)
     os.close(control_fd)
     with os.fdopen(result) as pipe:
-        url = json.loads(pipe.read())["url"]
+        url = json.loads(pipe.readline())["url"]
     assert _query(url, "SELECT 1") == "1"
     parent.kill()
     parent.communicate()
@@ -222,15 +222,13 @@ def test_a_signal_ends_it_and_its_server(
 
 
 def test_the_result_may_be_stdout_and_the_control_stdin(project: Project) -> None:
-    running = project.start(
-        *("--quiet", "--instance", "custom", "integration-server", "--result-fd", "1", "--control-fd", "0"),
-        stdin=subprocess.PIPE,
-    )
-    assert running.stdout is not None
-    assert running.stdin is not None
-    document = json.loads(running.stdout.read())
-    assert _query(document["url"], "SELECT count(*) FROM item") == "0"
-    running.stdin.close()
-    assert running.wait(timeout=30) == 0
-    assert running.stderr is not None
-    assert running.stderr.read() == ""
+    arguments = ("--quiet", "--instance", "custom", "integration-server", "--result-fd", "1", "--control-fd", "0")
+    with project.start(*arguments, stdin=subprocess.PIPE) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert running.stderr is not None
+        document = json.loads(running.stdout.read())
+        assert _query(document["url"], "SELECT count(*) FROM item") == "0"
+        running.stdin.close()
+        assert running.wait(timeout=30) == 0
+        assert running.stderr.read() == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -207,12 +208,12 @@ def test_a_signal_while_a_program_runs_is_handed_on(
 
 def test_a_server_of_a_killed_program_does_not_live_on(project: Project, cache_directory: Path) -> None:
     project.cache = cache_directory
-    running = project.start("--quiet", "--instance", "empty", "run-env", "sh", "-c", "echo $PGPORT; exec sleep 300")
-    assert running.stdout is not None
-    assert running.stdout.readline().strip().isdecimal()
-    assert servers_below(cache_directory) != []
-    running.kill()
-    running.communicate(timeout=30)
+    arguments = ("--quiet", "--instance", "empty", "run-env", "sh", "-c", "echo ready; cat")
+    with project.start(*arguments, stdin=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        assert servers_below(cache_directory) != []
+        running.kill()
     eventually(lambda: servers_below(cache_directory) == [])
     # What is left on disk goes with the next boot.
     project.ok("--instance", "empty", "run-env", "true")

@@ -40,6 +40,10 @@ class MemoryHandle:
         )
 
     control = conninfo
+
+    def ended(self, within: float) -> bool:
+        return not self.running
+
     log_file: Path | None = None
     programs: Path | None = None
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pg_ephemeral.config_position import dotted, line_and_column, locate
+from pg_ephemeral.config.position import dotted, line_and_column, locate
 
 DOCUMENTS = [
     "",

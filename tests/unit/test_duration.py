@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pg_ephemeral.duration import DURATION_PATTERN, UNITS, parse_duration
+from pg_ephemeral.config.duration import DURATION_PATTERN, UNITS, parse_duration
 from pg_ephemeral.errors import InvalidValue
 
 DAY = 86_400

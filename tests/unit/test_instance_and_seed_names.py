@@ -90,4 +90,4 @@ def test_a_seed_name_is_an_instance_name_that_is_short_enough(text):
     else:
         assert set(name) <= set(string.ascii_lowercase + string.digits + "-")
         if len(text) <= 63:
-            assert SeedName(text) == name
+            assert str(SeedName(text)) == str(name)

@@ -89,6 +89,10 @@ class Handle(Protocol):
         """Whether the server runs."""
         ...
 
+    def ended(self, within: float) -> bool:
+        """Whether the server has ended, or does so within that many seconds."""
+        ...
+
     @property
     def log_file(self) -> Path | None:
         """Where the server logs to, if that is a file here."""

@@ -64,6 +64,10 @@ class EmbeddedHandle:
         """Whether the server runs."""
         return self.cluster.running
 
+    def ended(self, within: float) -> bool:
+        """Whether it has ended, or does so in time."""
+        return self.cluster.ended(within)
+
     @property
     def log_file(self) -> Path | None:
         """The file the server logs to."""
@@ -246,6 +250,8 @@ def _settle(cluster: Cluster) -> None:
                 with client.connect(cluster.control_of(database)) as other:
                     client.freeze(other)
         connection.execute(f"ALTER ROLE {quote_identifier(cluster.settings.superuser)} PASSWORD NULL")
+        # The shutdown's checkpoint then stands at the start of a segment that is otherwise a hole.
+        connection.execute("SELECT pg_switch_wal()")
 
 
 def _own(handle: Handle) -> EmbeddedHandle:

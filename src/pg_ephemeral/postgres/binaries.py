@@ -185,11 +185,21 @@ def _package_directory(module: str) -> Path | None:
 
 
 def _version(directory: Path) -> Version | None:
+    """What ``postgres --version`` would print, read from the program if it is there to read: that saves a process."""
+    program = directory / "postgres"
     try:
-        done = capture(Invocation(argv=(str(directory / "postgres"), "--version")), timeout=10)
-        return Version.parse(done.stdout.decode(errors="replace"))
-    except (ProcessError, ValueError):
+        line = _version_line(program) or capture(Invocation(argv=(str(program), "--version")), timeout=10).stdout
+        return Version.parse(line.decode(errors="replace"))
+    except (OSError, ProcessError, ValueError):
         return None  # another architecture's, or not PostgreSQL's: as good as absent
+
+
+def _version_line(program: Path) -> bytes | None:
+    """The version line as a constant of the program (``PG_BACKEND_VERSIONSTR`` in PostgreSQL's sources)."""
+    with program.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = content.find(b"postgres (PostgreSQL) ")
+        end = content.find(b"\n", start, start + 200)
+        return content[start:end] if 0 <= start < end else None
 
 
 def machine_platform(machine: Callable[[], str] | None = None) -> str:

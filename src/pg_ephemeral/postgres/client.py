@@ -1,50 +1,59 @@
 """Our own connections to a server. The only module that knows psycopg; its errors become ``ClientError`` here.
 
-No libpq variable of this process's environment has any say: what is not given is given its neutral value.
+No libpq variable of this process's environment has any say in them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.names import quote_identifier
+from pg_ephemeral.postgres.readiness import accepts
 
 if TYPE_CHECKING:
     import psycopg
 
-#: Keywords whose default libpq takes from the environment, with values that mean nothing special. Without a password
-#: it would look into the caller's password file.
-_NEUTRAL = {
-    "application_name": "",
-    "channel_binding": "prefer",
+#: How long a server may take to answer a connection attempt, in seconds, unless the caller says.
+CONNECT_TIMEOUT: Final = 10.0
+
+#: What to say instead of nothing where nothing would not mean libpq's own default.
+_NEUTRAL: Final = {
     "client_encoding": "UTF8",
-    "connect_timeout": "10",
-    "gssencmode": "disable",
-    "hostaddr": "",
-    "options": "",
-    "password": "none",
-    "requirepeer": "",
-    "sslcert": "",
-    "sslcrl": "",
-    "sslcrldir": "",
-    "sslkey": "",
-    "target_session_attrs": "any",
+    "connect_timeout": str(int(CONNECT_TIMEOUT)),
+    "max_protocol_version": "3.0",
+    "min_protocol_version": "3.0",
+    "sslcertmode": "disable",
 }
 
-#: No value of their keywords means nothing special, so these are hidden from libpq instead.
-_HIDDEN = ("PGSERVICE", "PGREQUIREAUTH")
-_environment_lock = threading.Lock()
+#: Variables that no keyword can overrule: ``PGSERVICE`` counts when ``service`` is empty, and the others are sent with
+#: the start-up message (libpq's ``conninfo_add_defaults`` and ``pqBuildStartupPacket3``).
+_HIDDEN: Final = ("PGSERVICE", "PGDATESTYLE", "PGTZ", "PGGEQO")
+_hiding = threading.Lock()
 
-_CANNOT_CONNECT_NOW = "57P03"
-_GONE_WITHIN = 10.0
-_POLL = 0.005
+_log = logging.getLogger(__name__)
+
+_TERMINATE: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+_DATABASES: Final = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
+#: A table whose pages were never vacuumed counts as changed, too: one that was rewritten has lost its statistics.
+#: Before 15 these come late, by way of a collector, so that all tables with pages count.
+_CHANGED_TABLES: Final = """
+    SELECT format('%I.%I', s.schemaname, s.relname)
+    FROM pg_stat_user_tables AS s JOIN pg_class AS c ON c.oid = s.relid
+    WHERE pg_relation_size(c.oid) > 0
+      AND (c.relallvisible = 0 OR s.n_mod_since_analyze > 0 OR s.n_ins_since_vacuum > 0
+           OR current_setting('server_version_num')::int < 150000 OR current_setting('track_counts') = 'off')
+    ORDER BY 1
+"""
 
 
 class Client:
@@ -65,7 +74,7 @@ class Client:
         self.raw.close()
 
     def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> None:
-        """Run a statement. Raises ``ClientError``."""
+        """Run a statement; ``%s`` stands for a parameter if there are any. Raises ``ClientError``."""
         with _mapped():
             self.raw.execute(sql.encode(), None if parameters is None else tuple(parameters))
 
@@ -75,9 +84,9 @@ class Client:
             return self.raw.execute(sql.encode(), None if parameters is None else tuple(parameters)).fetchall()
 
     def copy_in(self, statement: str, chunks: Iterable[bytes]) -> None:
-        """Run ``COPY … FROM STDIN`` with this data. Raises ``ClientError``; an error of the data's source goes through.
+        """Run ``COPY … FROM STDIN`` with this data, all of it or none.
 
-        The data reaches the table only as a whole.
+        Raises ``ClientError``; an exception of ``chunks`` ends the COPY and goes through.
         """
         with _mapped(), self.raw.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             for chunk in chunks:
@@ -89,71 +98,100 @@ class Client:
             return self.raw.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
 
 
-def connect(conninfo: Conninfo) -> Client:
-    """Connect for our own use. Raises ``ClientError``."""
-    return Client(connect_raw(conninfo, autocommit=True, prepare_threshold=None))
+def connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client:
+    """Connect, in autocommit mode.
+
+    ``timeout`` is in seconds, of which psycopg takes whole ones and at least 2. Raises ``ClientError``.
+    """
+    keywords = {} if timeout is None else {"connect_timeout": str(max(1, round(timeout)))}
+    return Client(connect_raw(conninfo, autocommit=True, prepare_threshold=None, **keywords))
 
 
 def connect_raw(conninfo: Conninfo, **keywords: Any) -> psycopg.Connection[Any]:
     """A psycopg connection; ``keywords`` are those of ``psycopg.connect``, and win. Raises ``ClientError``."""
     import psycopg
 
-    with _mapped(), _hidden_variables():
-        return psycopg.connect(**{**_NEUTRAL, **conninfo.keywords(), **keywords})
+    with _mapped(), _hidden():
+        return psycopg.connect(**{**_neutral(os.environ), **conninfo.keywords(), **keywords})
 
 
-def try_connect(conninfo: Conninfo) -> Client | None:
-    """Connect, or None while the server does not accept connections yet. Raises ``ClientError`` for all else."""
+def try_connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client | None:
+    """Connect, or None when the server is not up yet; for use in a loop.
+
+    Not up is: no socket, connection refused, no answer, or "cannot connect now" (SQLSTATE 57P03). Raises
+    ``ClientError`` for everything else, such as a wrong password.
+    """
     try:
-        return connect(conninfo)
-    except ClientError as error:
-        # Without a code nobody answered: there is no socket yet, or nobody listens at it.
-        if error.sqlstate in (None, _CANNOT_CONNECT_NOW):
+        return connect(conninfo, timeout=timeout)
+    except ClientError:
+        # libpq does not tell a caller why; and asked again, a server that comes up at this moment gives another answer.
+        if not accepts(conninfo, timeout=CONNECT_TIMEOUT if timeout is None else timeout):
             return None
-        raise
+        return connect(conninfo, timeout=timeout)
 
 
-def terminate_clients(client: Client) -> None:
-    """End every other client's connection to the server, and wait until they are gone. Raises ``ClientError``."""
-    others = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    deadline = time.monotonic() + _GONE_WITHIN
-    while client.rows(f"SELECT pg_terminate_backend(pid) {others}"):
+def terminate_clients(client: Client, *, timeout: float = 10.0) -> None:
+    """End every other client's connection to the server, and wait until they are gone, at most ``timeout`` seconds.
+
+    Raises ``ClientError``.
+    """
+    deadline = time.monotonic() + timeout
+    while others := client.rows(_TERMINATE):
         if time.monotonic() >= deadline:
-            raise ClientError(f"clients of the server did not go away within {_GONE_WITHIN:g} s")
-        time.sleep(_POLL)
+            raise ClientError(f"{len(others)} other connections did not end within {timeout:g} s")
+        # Backends end on their own time, and only since 14 can a server be asked to wait for that.
+        client.execute("SELECT pg_sleep(0.002)")
 
 
 def databases(client: Client) -> list[str]:
     """The databases one can connect to, templates left out."""
-    return [name for (name,) in client.rows("SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate")]
+    return [name for (name,) in client.rows(_DATABASES)]
 
 
 def freeze(client: Client) -> None:
-    """Freeze and analyse the tables of this database that changed since they last were (``VACUUM (FREEZE)``).
+    """Freeze and analyse the tables of this database that changed since they last were.
 
-    Or the first to read them from a stage would write every page again, to set its hint bits.
+    Or else the first to read them from a stage would write every page again, to set its hint bits. Frozen or not, the
+    content is the same, so that a table which cannot be (an index expression that fails, a lock held by a prepared
+    transaction) is left as it is. Raises ``ClientError`` when the server is gone.
     """
-    changed = client.rows(
-        "SELECT schemaname, relname FROM pg_stat_user_tables"
-        " WHERE n_ins_since_vacuum > 0 OR n_mod_since_analyze > 0 OR n_dead_tup > 0"
-    )
-    if changed:
-        tables = ", ".join(f"{quote_identifier(schema)}.{quote_identifier(table)}" for schema, table in changed)
-        client.execute(f"VACUUM (FREEZE, ANALYZE) {tables}")
+    tables = [name for (name,) in client.rows(_CHANGED_TABLES)]
+    if not tables:
+        return
+    try:
+        client.execute(f"VACUUM (FREEZE, ANALYZE, SKIP_LOCKED) {', '.join(tables)}")
+    except ClientError as error:
+        _log.debug("not every table was frozen: %s", error.message)
+
+
+def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
+    """Values for the keywords that libpq would otherwise take from variables that are set."""
+    from psycopg import pq
+
+    options = [option for option in pq.Conninfo.get_defaults() if option.envvar is not None]
+    found = {
+        option.keyword.decode(): (option.compiled or b"").decode()
+        for option in options
+        if option.envvar is not None and option.envvar.decode() in environment
+    }
+    found.pop("service", None)
+    return {keyword: _NEUTRAL.get(keyword, compiled) for keyword, compiled in found.items()} | {
+        keyword: _NEUTRAL[keyword] for keyword in ("client_encoding", "connect_timeout")
+    }
 
 
 @contextmanager
-def _hidden_variables() -> Iterator[None]:
-    """Take ``_HIDDEN`` out of the environment while libpq reads it."""
+def _hidden() -> Iterator[None]:
+    """Take the variables that cannot be overruled out of the environment, if any is set, for the block."""
     if not any(name in os.environ for name in _HIDDEN):
         yield
         return
-    with _environment_lock:
-        hidden = {name: os.environ.pop(name) for name in _HIDDEN if name in os.environ}
+    with _hiding:
+        saved = {name: os.environ.pop(name) for name in _HIDDEN if name in os.environ}
         try:
             yield
         finally:
-            os.environ.update(hidden)
+            os.environ.update(saved)
 
 
 @contextmanager
@@ -165,7 +203,11 @@ def _mapped() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         said = error.diag
-        message = said.message_primary or str(error).strip().split("\n", 1)[0]
+        first, _, rest = str(error).strip().partition("\n")
         parts = (("DETAIL", said.message_detail), ("HINT", said.message_hint), ("CONTEXT", said.context))
         detail = "\n".join(f"{name}: {text}" for name, text in parts if text)
-        raise ClientError(message, sqlstate=error.sqlstate, detail=detail or None) from error
+        raise ClientError(
+            said.message_primary or first,
+            sqlstate=error.sqlstate,
+            detail=detail or (None if said.message_primary else rest) or None,
+        ) from error

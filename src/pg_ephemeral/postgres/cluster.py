@@ -117,7 +117,11 @@ class Cluster:
     @property
     def running(self) -> bool:
         """Whether a server was started and has not ended since."""
-        return self._keeper is not None and not self._keeper.ended()
+        return not self.ended(0.0)
+
+    def ended(self, within: float) -> bool:
+        """Whether no server runs, or none does after at most that many seconds."""
+        return self._keeper is None or self._keeper.ended(within=within)
 
     @property
     def control(self) -> Conninfo:

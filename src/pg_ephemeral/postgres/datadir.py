@@ -8,11 +8,11 @@ origin is the same file: clones carry the origin's time over, and every write by
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +25,9 @@ _FICLONE = 0x40049409
 
 #: What identifies a version of a file: size in bytes, modification time in nanoseconds.
 Stamp: TypeAlias = tuple[int, int]
+
+_CHUNK = 1 << 20
+_BLOCK = 4096
 
 #: Left behind by a stopped server and meaningless to the next.
 _TRANSIENT = frozenset({"postmaster.pid", "postmaster.opts", "current_logfiles"})
@@ -113,30 +116,45 @@ def seal(
 ) -> Tree:
     """Copy the data directory of a cleanly stopped server to ``target`` and return what that then holds.
 
+    What means nothing to the next server is left out, and removed from ``working``, which remains fit to be started.
     Files unchanged since the sealed ``parent`` become hard links to it. Of the write-ahead log only ``wal_file``, the
     segment with the last checkpoint, is kept: after a clean shutdown nothing else is read.
     """
     try:
         everything = scan(working)
         files = {path: stamp for path, stamp in everything.files.items() if _kept(path, wal_file)}
-        tree = Tree(directories=everything.directories, files=files)
+        for path in everything.files.keys() - files.keys():
+            # Gone from the working directory, too: a server that goes on with it would write into old log segments,
+            # whose remains would then be part of the next stage.
+            (working / path).unlink()
         _make_directory(target, owner)
-        for directory in tree.directories:
+        for directory in everything.directories:
             _make_directory(target / directory, owner)
         copier = Copier(working, target, owner)
         for path, stamp in files.items():
-            if parent is not None and parent[1].files.get(path) == stamp:
+            shared = (
+                None if parent is None else _shared(working / path, stamp, parent[0] / path, parent[1].files.get(path))
+            )
+            if parent is not None and shared is not None:
                 os.link(parent[0] / path, target / path)
+                files[path] = shared
             else:
                 copier.copy(path, stamp)
     except OSError as error:
         raise unusable(target, error) from error
-    return tree
+    return Tree(directories=everything.directories, files=files)
 
 
 def remove(directory: Path) -> None:
     """Remove a directory of ours, whatever is in it and whoever else removes it at the same time."""
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _shared(file: Path, stamp: Stamp, sealed: Path, sealed_stamp: Stamp | None) -> Stamp | None:
+    """The stamp of the parent's file if it is the same as ours: by its stamp, or, rewritten, by its content."""
+    if sealed_stamp is None or sealed_stamp[0] != stamp[0]:
+        return None
+    return sealed_stamp if sealed_stamp == stamp or filecmp.cmp(file, sealed, shallow=False) else None
 
 
 def _kept(path: str, wal_file: str) -> bool:
@@ -174,7 +192,9 @@ class Copier:
         try:
             copy = os.open(self._target + path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                if size:
+                if path.startswith("pg_wal/"):
+                    _fill_without_zeros(origin, copy)
+                elif size:
                     self._fill(origin, copy, size)
                 if os.fstat(copy).st_size != size:
                     os.ftruncate(copy, size)
@@ -194,19 +214,22 @@ class Copier:
                 self._reflink = False  # this file system cannot; do not ask again for every file
             else:
                 return
-        done = sum(_chunks(origin, copy, size))
-        if done != size:
-            raise OSError(None, f"a file of {size} bytes holds only {done}", self._target)
+        done = 0
+        while done < size:
+            if sys.platform == "linux":
+                count = os.sendfile(copy, origin, done, size - done)
+            else:
+                count = os.write(copy, os.pread(origin, _CHUNK, done))
+            if count == 0:
+                raise OSError(None, f"a file of {size} bytes holds only {done}")
+            done += count
 
 
-def _chunks(origin: int, copy: int, size: int) -> Iterator[int]:
-    done = 0
-    while done < size:
-        if sys.platform == "linux":
-            count = os.sendfile(copy, origin, done, size - done)
-        else:
-            count = os.write(copy, os.pread(origin, 1 << 20, done))
-        if count == 0:
-            return
-        done += count
-        yield count
+def _fill_without_zeros(origin: int, copy: int) -> None:
+    """Copy, but leave holes for zeros: a log segment is mostly empty, and every stage has one."""
+    os.ftruncate(copy, 0)
+    offset = 0
+    while block := os.read(origin, _BLOCK):
+        if block.strip(b"\0"):
+            os.pwrite(copy, block, offset)
+        offset += len(block)

@@ -9,12 +9,13 @@
 umask 077
 log=$1 run=$2 sockets=$3
 shift 3
-trap '' HUP INT TERM
+# Writing to an owner that is gone must not end the keeper before it has cleaned up.
+trap '' HUP INT TERM PIPE
 exec 3<&0 </dev/null
 
 "$@" >>"$log" 2>&1 3<&- &
 server=$!
-echo "$server"
+echo "$server" 2>/dev/null
 
 (
     exec >&-
@@ -30,6 +31,6 @@ reader=$!
 wait "$server"
 status=$?
 : 2>/dev/null >"$run/exited"
-echo "$status"
+echo "$status" 2>/dev/null
 exec >&-
 wait "$reader" || rm -rf -- "$run" "$sockets"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pg_ephemeral.errors import ProcessError, SeedFailed
 from pg_ephemeral.process import Invocation, guarded, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
-from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, file_digest, is_project_file, resolve_program
+from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, file_digest, project_file, resolve_program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,11 @@ class Command:
         """Hash argv as declared, the program itself if it is the project's, and what the strategy adds."""
         argv = (resolve_program(self.command, context.directory), *self.arguments)
         inputs: dict[str, object] = {"argv": [self.command, *self.arguments]}
-        program = context.directory / self.command
-        if is_project_file(self.command) and program.is_file():
+        program = project_file(self.command, context.directory)
+        if program is not None:
             inputs["program"] = file_digest(program, seed=self.name)
-        return LoadedProgram(seed=self, argv=argv, inputs=_with_strategy(inputs, self, self.cache, context))
+        inputs_and_key = _with_strategy(inputs, self, self.cache, context)
+        return LoadedProgram(seed=self, what=self.command, argv=argv, inputs=inputs_and_key)
 
     def describe(self) -> Mapping[str, object]:
         """The name of the program; arguments may hold anything."""
@@ -53,7 +54,8 @@ class Script:
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text and what the strategy adds."""
         inputs = _with_strategy({"script": self.script}, self, self.cache, context)
-        return LoadedProgram(seed=self, argv=("sh", "-e", "-c", self.script), inputs=inputs)
+        argv = ("sh", "-e", "-c", self.script)
+        return LoadedProgram(seed=self, what="script", argv=argv, inputs=inputs)
 
     def describe(self) -> Mapping[str, object]:
         """How it is cached."""
@@ -62,9 +64,10 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedProgram:
-    """An argv to run."""
+    """An argv to run; ``what`` is how errors call it."""
 
     seed: Seed
+    what: str
     argv: tuple[str, ...]
     inputs: Inputs | None
     needs_build: bool = False
@@ -77,14 +80,13 @@ class LoadedProgram:
     def apply(self, target: Target) -> None:
         """Run it to its end; anything but success fails the seed."""
         name = self.seed.name
-        program = self.argv[0] if self.seed.kind == "command" else "script"
         invocation = Invocation(argv=self.argv, env=target.client_environment(), cwd=target.directory)
         try:
             status = guarded(invocation)
         except ProcessError as error:
             raise SeedFailed(f"seed {name!r}: {error.message}", seed=name, hint=error.hint) from error
         if status != 0:
-            raise SeedFailed(f"seed {name!r}: {program} failed: {status_text(status)}", seed=name)
+            raise SeedFailed(f"seed {name!r}: {self.what} failed: {status_text(status)}", seed=name)
 
 
 def _with_strategy(

@@ -12,24 +12,33 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from pg_ephemeral.errors import ClientError, InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import identifier, quote_identifier, quote_literal
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target
-from pg_ephemeral.seeds.strategies import unreadable
+from pg_ephemeral.seeds.encodings import BYTE_ORDER_MARK, UTF_8, codec, python_encoding
+from pg_ephemeral.seeds.strategies import file_digest, unreadable
 
-_CHUNK = 1 << 18
+__all__ = ["CsvFile", "LoadedCsv", "codec"]
 
-#: How PostgreSQL names Windows code pages.
-_WINDOWS = re.compile(r"WIN(\d+)", re.IGNORECASE)
+_CHUNK: Final = 1 << 18
+
+_UNDEFINED_COLUMN: Final = "42703"
+_NOT_IN_REPERTOIRE: Final = "22021"
+_ENCODING_HINT: Final = "say what encoding the file is in, as in encoding = 'latin1'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvFile:
-    """A file and its table. ``null`` is the unquoted text that means NULL; ``encoding`` is one Python or PostgreSQL
-    knows by name. ``delimiter`` and ``quote`` are one character each.
+    """A file, relative to the config file, and its table.
+
+    ``null`` is the unquoted text that means NULL, ``delimiter`` and ``quote`` are one ASCII character each, and
+    ``encoding`` is one that PostgreSQL or Python knows by name. Raises ``InvalidValue`` of kind ``invalid-delimiter``,
+    ``invalid-quote``, ``invalid-null``, ``invalid-encoding``, and those of ``identifier``.
     """
 
     name: SeedName
@@ -43,30 +52,25 @@ class CsvFile:
     kind: str = field(default="csv-file", init=False)
 
     def __post_init__(self) -> None:
-        """Check names and characters."""
+        """Check names and characters by the rules of COPY."""
         identifier(self.schema, what="schema")
         identifier(self.table, what="table")
         for what, character in (("delimiter", self.delimiter), ("quote", self.quote)):
-            if len(character.encode()) != 1 or character in "\r\n\0":
+            if len(character) != 1 or not character.isascii() or character in "\r\n\0":
                 raise InvalidValue(f"{what} {character!r} is not one ASCII character", kind=f"invalid-{what}")
         if self.delimiter == self.quote:
             raise InvalidValue("delimiter and quote are the same character", kind="invalid-delimiter")
-        if "\n" in self.null or "\r" in self.null:
-            raise InvalidValue("null must not contain a line end", kind="invalid-null")
+        if set(self.null) & {self.delimiter, self.quote, "\r", "\n", "\0"}:
+            raise InvalidValue(
+                f"null {self.null!r} contains the delimiter, the quote, NUL or a line end", kind="invalid-null"
+            )
         codec(self.encoding)
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Read the header, and hash the file. Raises ``SeedLoadError`` naming file and column."""
         path = context.directory / self.path
-        try:
-            columns = self._columns(path)
-            digest = _digest(path)
-        except OSError as error:
-            raise unreadable(self.name, path, error) from error
-        except UnicodeDecodeError as error:
-            raise self._undecodable(error) from error
-        except csv.Error as error:
-            raise SeedLoadError(f"seed {self.name!r}: {self.path}:1: {error}", seed=self.name) from error
+        columns = self._columns(path)
+        digest = file_digest(path, seed=self.name)
         inputs = {
             "csv": digest,
             "schema": self.schema,
@@ -74,7 +78,7 @@ class CsvFile:
             "delimiter": self.delimiter,
             "null": self.null,
             "quote": self.quote,
-            "encoding": codec(self.encoding).name,
+            "encoding": python_encoding(self.encoding),
         }
         return LoadedCsv(
             seed=self, path=path, columns=columns, digest=digest, inputs=inputs if context.cacheable else None
@@ -85,23 +89,35 @@ class CsvFile:
         return {"schema": self.schema, "table": self.table}
 
     def _columns(self, path: Path) -> tuple[str, ...]:
-        with path.open(encoding=text_encoding(self.encoding), newline="") as file:
-            header = next(csv.reader(file, delimiter=self.delimiter, quotechar=self.quote, strict=True), None)
-        if not header:
-            raise SeedLoadError(f"seed {self.name!r}: {self.path}:1: there is no header line", seed=self.name)
-        for column in header:
-            if not column:
-                raise SeedLoadError(f"seed {self.name!r}: {self.path}:1: a column has no name", seed=self.name)
-            if header.count(column) > 1:
-                raise SeedLoadError(f"seed {self.name!r}: {self.path}:1: column {column!r} comes twice", seed=self.name)
-        return tuple(header)
+        """The names in the header. Spaces around a name are dropped: people align their columns."""
+        try:
+            with path.open(encoding=python_encoding(self.encoding), newline="") as file:
+                lines = chain((file.readline().removeprefix(BYTE_ORDER_MARK),), file)
+                header = next(csv.reader(lines, delimiter=self.delimiter, quotechar=self.quote, strict=True), [])
+        except OSError as error:
+            raise unreadable(self.name, self.path, error) from error
+        except UnicodeDecodeError as error:
+            line = 1 + error.object[: error.start].count(b"\n")
+            raise self._bad_header(f"not {self.encoding}: {error.reason}", line=line, hint=_ENCODING_HINT) from error
+        except csv.Error as error:
+            raise self._bad_header(str(error)) from error
+        columns = tuple(name.strip() for name in header)
+        if not columns:
+            raise self._bad_header("there is no header", hint="the first line names the columns")
+        for column in columns:
+            self._check_column(column, columns)
+        return columns
 
-    def _undecodable(self, error: UnicodeDecodeError) -> SeedLoadError:
-        return SeedLoadError(
-            f"seed {self.name!r}: {self.path} is not {self.encoding}: {error.reason} at byte {error.start}",
-            seed=self.name,
-            hint="give its encoding, as in encoding = 'latin1'",
-        )
+    def _check_column(self, column: str, columns: tuple[str, ...]) -> None:
+        try:
+            identifier(column, what="the name of a column")
+        except InvalidValue as error:
+            raise self._bad_header(error.message) from error
+        if columns.count(column) > 1:
+            raise self._bad_header(f"column {column!r} comes twice")
+
+    def _bad_header(self, problem: str, *, line: int = 1, hint: str | None = None) -> SeedLoadError:
+        return SeedLoadError(f"seed {self.name!r}: {self.path}:{line}: {problem}", seed=self.name, hint=hint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,24 +134,18 @@ class LoadedCsv:
 
     def apply(self, target: Target) -> None:
         """COPY the file. The server's error is given with the file's line where it names one."""
-        seed = self.seed
         try:
             with client.connect(target.conninfo) as connection:
+                connection.execute("SET lc_messages TO 'C'")
                 connection.copy_in(self.statement, self._chunks())
         except ClientError as error:
-            line = re.search(r"^CONTEXT: COPY .*?, line (\d+)", error.detail or "", re.MULTILINE)
-            place = f"{seed.path}:{line[1]}" if line else str(seed.path)
-            raise SeedFailed(
-                f"seed {seed.name!r}: {place}: {error.message}", seed=seed.name, detail=error.detail
-            ) from error
+            raise self._refused(error) from error
         except OSError as error:
-            raise unreadable(seed.name, self.path, error) from error
-        except UnicodeDecodeError as error:
-            raise seed._undecodable(error) from error  # noqa: SLF001 -- the two are one module's halves
+            raise self._failed(f"cannot read it: {error.strerror or error}") from error
 
     @property
     def statement(self) -> str:
-        """The COPY statement (PostgreSQL manual, COPY)."""
+        """The COPY statement (PostgreSQL manual, COPY), as every major since 13 takes it."""
         seed = self.seed
         options = {
             "DELIMITER": seed.delimiter,
@@ -151,37 +161,44 @@ class LoadedCsv:
 
     def _chunks(self) -> Iterator[bytes]:
         """The content in UTF-8 without its byte order mark. Fails, and so undoes the COPY, if it changed since."""
+        encoding = python_encoding(self.seed.encoding)
+        # What claims to be UTF-8 is the server's to check: it names the line.
+        pieces = self._raw() if encoding == UTF_8 else self._decoded(self._raw(), encoding)
+        yield next(pieces, b"").removeprefix(codecs.BOM_UTF8)
+        yield from pieces
+
+    def _raw(self) -> Iterator[bytes]:
         hasher = hashlib.sha256()
-        decoder = codecs.getincrementaldecoder(text_encoding(self.seed.encoding))()
         with self.path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 hasher.update(chunk)
-                yield decoder.decode(chunk).encode()
-            yield decoder.decode(b"", final=True).encode()
+                yield chunk
         if hasher.hexdigest() != self.digest:
-            raise SeedFailed(
-                f"seed {self.seed.name!r}: {self.seed.path} changed while it was being loaded",
-                seed=self.seed.name,
-                hint="run the command again",
-            )
+            raise self._failed("the file changed while it was being loaded", hint="run the command again")
 
+    def _decoded(self, raw: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        line = 1
+        for chunk in chain(raw, (b"",)):
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].count(b"\n")
+                problem = f"not {self.seed.encoding}: {error.reason}"
+                raise self._failed(problem, line=line, hint=_ENCODING_HINT) from error
+            line += text.count("\n")
+            yield text.encode()
 
-def codec(encoding: str) -> codecs.CodecInfo:
-    """The codec of an encoding's name. Raises ``InvalidValue`` of kind ``invalid-encoding``."""
-    try:
-        return codecs.lookup(_WINDOWS.sub(r"cp\1", encoding))
-    except LookupError:
-        raise InvalidValue(
-            f"there is no encoding {encoding!r}", kind="invalid-encoding", hint="as in utf-8, latin1, win1252, utf-16"
-        ) from None
+    def _refused(self, error: ClientError) -> SeedFailed:
+        table = re.escape(self.seed.table)
+        found = re.search(rf"^(?:CONTEXT: )?COPY {table}, line (\d+)", error.detail or "", re.MULTILINE)
+        line = int(found[1]) if found else 1 if error.sqlstate == _UNDEFINED_COLUMN else None
+        hint = _ENCODING_HINT if error.sqlstate == _NOT_IN_REPERTOIRE else None
+        return self._failed(error.message, line=line, hint=hint, detail=error.detail)
 
-
-def text_encoding(encoding: str) -> str:
-    """The codec to read with: that of UTF-8 drops a byte order mark."""
-    name = codec(encoding).name
-    return "utf-8-sig" if name == "utf-8" else name
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def _failed(
+        self, problem: str, *, line: int | None = None, hint: str | None = None, detail: str | None = None
+    ) -> SeedFailed:
+        place = str(self.seed.path) if line is None else f"{self.seed.path}:{line}"
+        message = f"seed {self.seed.name!r}: {place}: {problem}"
+        return SeedFailed(message, seed=self.seed.name, hint=hint, detail=detail)

@@ -1,6 +1,7 @@
 """Files as they were at a git revision, read through git(1) itself.
 
-Paths are relative to the config file's directory, wherever the root of the repository is.
+Paths are relative to the config file's directory, wherever the root of the repository is. The files need not exist any
+more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def check_revision(revision: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """A commit of the repository around ``directory``, looked up once; ``text`` is how the user named it."""
+    """A commit, looked up once; ``text`` is how the user named it. Paths are relative to ``directory``."""
 
     directory: Path
     commit: str
@@ -35,31 +36,46 @@ class Revision:
 
     def read(self, path: Path) -> bytes:
         """The content of a file at this commit. Raises ``SeedLoadError`` with git's own words."""
-        relative = os.path.relpath(self.directory / path, self.directory)
-        done = _git(self.seed, self.directory, "cat-file", "blob", f"{self.commit}:./{relative}")
+        where, relative = _beside(self.directory / path)
+        done = _git(self.seed, where, "cat-file", "blob", f"{self.commit}:./{relative}")
         if done.status != 0:
-            raise SeedLoadError(
-                f"seed {self.seed!r}: cannot read {path} at git revision {self.text!r}: {done.message}", seed=self.seed
-            )
+            raise _failed(f"cannot read {path} at git revision {self.text!r}", done, seed=self.seed)
         return done.stdout
 
 
-def resolve(revision: str, directory: Path, *, seed: str) -> Revision:
-    """Look a revision up, anew each time. Raises ``SeedLoadError`` when it, or the repository, is not there."""
-    done = _git(seed, directory, "rev-parse", "--verify", f"{revision}^{{commit}}")
+def resolve(revision: str, path: Path, *, directory: Path, seed: str) -> Revision:
+    """Look a revision up in the repository of the file ``path``, anew each time.
+
+    Raises ``SeedLoadError`` when it, or the repository, is not there.
+    """
+    where, _ = _beside(directory / path)
+    done = _git(seed, where, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if done.status != 0:
-        raise SeedLoadError(
-            f"seed {seed!r}: cannot find git revision {revision!r} from {directory}: {done.message}",
-            seed=seed,
-            hint="is it fetched? a shallow clone has only its newest commits",
-        )
+        hint = None if done.message else "is it fetched? a shallow clone has only its newest commits"
+        raise _failed(f"there is no git revision {revision!r} of {path}", done, seed=seed, hint=hint)
     return Revision(directory=directory, commit=done.stdout.decode().strip(), text=revision, seed=seed)
 
 
+def _beside(file: Path) -> tuple[Path, str]:
+    """The file's directory, or the one above it that still exists, and the path from there.
+
+    Run there, git finds the repository the file is in, and a path that begins with ``./`` is relative to it.
+    """
+    absolute = Path(os.path.normpath(file.absolute()))
+    where = next(parent for parent in absolute.parents if parent.is_dir())
+    return where, absolute.relative_to(where).as_posix()
+
+
+def _failed(what: str, done: Completed, *, seed: str, hint: str | None = None) -> SeedLoadError:
+    first, _, rest = done.message.partition("\n")
+    reason = f": {first.removeprefix('fatal: ')}" if first else ""
+    return SeedLoadError(f"seed {seed!r}: {what}{reason}", seed=seed, hint=hint, detail=rest or None)
+
+
 def _git(seed: str, directory: Path, *arguments: str) -> Completed:
-    local = _local_variables() if any(name.startswith("GIT_") for name in os.environ) else frozenset()
-    environment = {name: value for name, value in os.environ.items() if name not in local}
     try:
+        local = _local_variables() if any(name.startswith("GIT_") for name in os.environ) else frozenset()
+        environment = {name: value for name, value in os.environ.items() if name not in local}
         return capture(Invocation(argv=("git", *arguments), env={**environment, "LC_ALL": "C"}, cwd=directory))
     except ProcessError as error:
         raise SeedLoadError(f"seed {seed!r}: {error.message}", seed=seed, hint="git_revision needs git") from error

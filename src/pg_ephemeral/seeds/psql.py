@@ -7,6 +7,7 @@ statements that refuse a transaction block all mean what they mean there.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ _STATEMENT = "STATEMENT"
 _OWN = re.compile(r"psql: (?:error: )?(?P<text>.*)")
 _LINE = re.compile(r"LINE (\d+): ")
 _COPY = re.compile(r"CONTEXT: +COPY .*?, line (\d+)")
+_COPY_STATEMENT = re.compile(r"COPY\b.*\bFROM\s+STDIN\b", re.IGNORECASE | re.DOTALL)
+
+#: What is no failure, in psql's own words and in the server's.
+_REMARKS = frozenset({"NOTICE", "WARNING", "INFO", "LOG", "DEBUG", "warning", "info"})
 
 #: What is kept of a statement, or of a message, in lines: enough to recognise it by.
 _KEPT_LINES = 12
@@ -55,6 +60,11 @@ class Message:
         return self.first_line + int(pointed[1]) - 1
 
     @property
+    def is_copy(self) -> bool:
+        """Whether it is about a COPY from inline data."""
+        return _COPY_STATEMENT.match("\n".join(self.statement)) is not None
+
+    @property
     def copy_line(self) -> int | None:
         """Of an error in inline data: the line, counted from 1 in that data."""
         found = next((found for text in self.more if (found := _COPY.match(text))), None)
@@ -64,6 +74,13 @@ class Message:
     def summary(self) -> str:
         """Severity and text."""
         return f"{self.severity}: {self.text}" if self.severity else self.text
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, where we know better than the server."""
+        if self.text == r"invalid command \restrict":
+            return "this psql is older than the pg_dump that wrote the file: boot a newer PostgreSQL"
+        return None
 
     @property
     def detail(self) -> str | None:
@@ -77,10 +94,12 @@ class Message:
 
 
 class Listener:
-    """Takes psql's stderr line by line and keeps the last message; notices go to the log."""
+    """Takes psql's stderr line by line and keeps the message that ``failure`` is; all of them go to the log."""
 
     def __init__(self) -> None:
-        self.last: Message | None = None
+        #: The message psql stopped at, if it stopped at one.
+        self.failure: Message | None = None
+        self._last: Message | None = None
         self._statement_line = 0
 
     def hear(self, raw: bytes) -> None:
@@ -88,22 +107,26 @@ class Listener:
         text = raw.decode(errors="replace").rstrip("\r\n")
         begun = _MESSAGE.fullmatch(text)
         own = None if begun else _OWN.fullmatch(text)
-        if begun and begun["severity"] == _STATEMENT and self.last is not None:
-            self._statement(self.last, begun["text"])
+        if begun and begun["severity"] == _STATEMENT and self._last is not None:
+            self._statement(self._last, begun["text"])
         elif begun:
             self._begin(Message(line=int(begun["line"]), severity=begun["severity"] or "", text=begun["text"]))
         elif own:
             self._begin(Message(line=None, severity="psql", text=own["text"]))
-        elif self.last is None:
+        elif self._last is None:
             self._begin(Message(line=None, severity="", text=text))
         elif self._statement_line:
-            self._statement(self.last, text)
-        elif len(self.last.more) < _KEPT_LINES:
-            self.last.more.append(text[:_KEPT_WIDTH])
+            self._statement(self._last, text)
+        elif len(self._last.more) < _KEPT_LINES:
+            self._last.more.append(text[:_KEPT_WIDTH])
 
     def _begin(self, message: Message) -> None:
-        self.last, self._statement_line = message, 0
+        self._last, self._statement_line = message, 0
         _log.debug("%s", message.summary)
+        # Several at one line are one failure and what came of it: a lost connection is told three times.
+        again = self.failure is not None and self.failure.line == message.line
+        if message.severity not in _REMARKS and not again:
+            self.failure = message
 
     def _statement(self, message: Message, text: str) -> None:
         """One more line of the statement; psql ends it with an empty one, which does not count."""
@@ -117,12 +140,13 @@ class Listener:
 
 
 def run(psql: Invocation, lines: Iterable[bytes]) -> tuple[int, Message | None]:
-    """Feed ``lines`` to a psql that is ready to connect; return its status and its last message.
+    """Feed ``lines`` to a psql that is ready to connect; return its status and the message it stopped at.
 
     Status 0 means that all went well. Exceptions of ``lines`` go through, once psql has ended.
     """
     listener = Listener()
     # Its messages are read by us, so they must be in one language; text of the database is UTF-8 whatever the locale.
-    environment = {**(psql.env or {}), "LC_ALL": "C", "PGCLIENTENCODING": "UTF8"}
+    inherited = os.environ if psql.env is None else psql.env
+    environment = {**inherited, "LC_ALL": "C", "PGCLIENTENCODING": "UTF8"}
     invocation = Invocation(argv=(*psql.argv, *_OPTIONS), env=environment, cwd=psql.cwd)
-    return guarded(invocation, stdin=lines, line=listener.hear), listener.last
+    return guarded(invocation, stdin=lines, line=listener.hear), listener.failure

@@ -5,17 +5,17 @@ The text is read twice, once for the key and once to apply it, and must be the s
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pg_ephemeral.errors import ProcessError, SeedFailed
+from pg_ephemeral.errors import ProcessError, SeedFailed, SeedLoadError
 from pg_ephemeral.process import status_text
 from pg_ephemeral.seeds import psql
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
 from pg_ephemeral.seeds.git import check_revision, resolve
-from pg_ephemeral.seeds.sql_text import FilePlace, GitPlace, Place, Reading, TextPlace
+from pg_ephemeral.seeds.sql_place import FilePlace, GitPlace, Place, TextPlace
+from pg_ephemeral.seeds.sql_text import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class SqlFile:
         if self.git_revision is None:
             place = FilePlace(path=self.path, directory=context.directory)
         else:
-            revision = resolve(self.git_revision, context.directory, seed=self.name)
+            revision = resolve(self.git_revision, self.path, directory=context.directory, seed=self.name)
             place = GitPlace(path=self.path, revision=revision)
         return _load(self, place, context, key_kind="sql-file")
 
@@ -71,41 +71,58 @@ class SqlStatement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSql:
-    """Where the text is, and the digest it must still have when it is applied."""
+    """Where the text is, and the digests that it and what its ``\\copy`` reads must still have when it is applied."""
 
     seed: Seed
     place: Place
     digest: str
+    copies: Mapping[str, str]
     inputs: Inputs | None
     key_kind: str
     needs_build: bool = False
 
     def apply(self, target: Target) -> None:
         """Feed it to psql; the first error stops it and fails the seed."""
-        reading = Reading(self.place, seed=self.seed.name, directory=target.directory)
+        reading = self._reading(target)
         try:
             status, message = psql.run(target.tool("psql"), self._unchanged(reading))
-        except ProcessError as error:
-            raise SeedFailed(f"seed {self.seed.name!r}: {error.message}", seed=self.seed.name) from error
+        except (ProcessError, SeedLoadError) as error:
+            problem = error.message if isinstance(error, SeedLoadError) else f"seed {self.seed.name!r}: {error.message}"
+            raise SeedFailed(problem, seed=self.seed.name, hint=error.hint) from error
         if status != 0:
-            raise self._failure(status, message, reading)
+            raise self._failure(status, message, reading, target)
+
+    def _reading(self, target: Target, *, by_lines: bool = False) -> Reading:
+        return Reading(self.place, seed=self.seed.name, directory=target.directory, by_lines=by_lines)
 
     def _unchanged(self, reading: Reading) -> Iterator[bytes]:
         yield from reading
-        if reading.digest != self.digest:
+        if (reading.digest, reading.copies) != (self.digest, self.copies):
             raise SeedFailed(
                 f"seed {self.seed.name!r}: {self.place.label} changed while it was being applied",
                 seed=self.seed.name,
                 hint="run the command again",
             )
 
-    def _failure(self, status: int, message: psql.Message | None, reading: Reading) -> SeedFailed:
+    def _failure(self, status: int, message: psql.Message | None, reading: Reading, target: Target) -> SeedFailed:
         name = self.seed.name
         if message is None:
-            return SeedFailed(f"seed {name!r}: {self.place.label}: psql: {status_text(status)}", seed=name)
-        line = _line(message, reading)
+            return SeedFailed(f"seed {name!r}: {self.place.label}: psql failed: {status_text(status)}", seed=name)
+        line = self._data_line(message, target) if message.is_copy else message.error_line
         place = self.place.label if line is None else "{}:{}".format(*reading.origin(line))
-        return SeedFailed(f"seed {name!r}: {place}: {message.summary}", seed=name, detail=message.detail)
+        return SeedFailed(
+            f"seed {name!r}: {place}: {message.summary}", seed=name, hint=message.hint, detail=message.detail
+        )
+
+    def _data_line(self, message: psql.Message, target: Target) -> int | None:
+        """The line of the whole at which inline data is wrong. psql has told that of the data's end."""
+        if message.line is None:
+            return None
+        reading = self._reading(target, by_lines=True)
+        for _ in reading:
+            pass
+        begin = reading.data_before(message.line)
+        return message.error_line if begin is None else begin + (message.copy_line or 0)
 
 
 def _load(seed: Seed, place: Place, context: LoadContext, *, key_kind: str) -> LoadedSeed:
@@ -119,16 +136,7 @@ def _load(seed: Seed, place: Place, context: LoadContext, *, key_kind: str) -> L
         seed=seed,
         place=place,
         digest=reading.digest,
+        copies=reading.copies,
         inputs=inputs if context.cacheable else None,
         key_kind=key_kind,
     )
-
-
-def _line(message: psql.Message, reading: Reading) -> int | None:
-    """The line, of the whole text, that the message is about."""
-    copied = message.copy_line
-    if copied is not None and message.line is not None:
-        begun = bisect.bisect_right(reading.data_starts, message.line)
-        if begun:
-            return reading.data_starts[begun - 1] + copied
-    return message.error_line

@@ -1,210 +1,191 @@
 """SQL text as psql will be fed it: files with their includes put in place, in one pass and in constant memory.
 
 ``\\i`` and ``\\ir`` are replaced by what they include, so that included text enters the key and is found wherever psql
-runs; the file that a ``\\copy … FROM`` reads enters the key too. Each line remembers where it came from.
+runs; the file that a ``\\copy … from`` reads enters the key too. Each line remembers where it came from.
 """
 
 from __future__ import annotations
 
 import bisect
-import gzip
 import hashlib
-import io
+import os
 import re
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Final
 
 from pg_ephemeral.errors import SeedLoadError
-from pg_ephemeral.seeds.git import Revision
-from pg_ephemeral.seeds.strategies import file_digest, unreadable
+from pg_ephemeral.seeds.sql_place import Place, check_format
+from pg_ephemeral.seeds.sql_scan import CopyFile, Include, Scanner
+from pg_ephemeral.seeds.strategies import file_digest
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_CHUNK: Final = 1 << 18
 
-_INCLUDE = re.compile(rb"\s*\\(?P<command>i|include|ir|include_relative)\s+(?P<name>'(?:[^']|'')*'|\S+?)\s*;*\s*")
-_COPY_FROM = re.compile(
-    rb"\s*\\copy\s.*\bfrom\s+(?!program\b)(?P<name>'(?:[^']|'')*'|\S+).*", re.IGNORECASE | re.DOTALL
-)
-#: Where inline data begins: the last line of a COPY statement, or psql's own \\copy.
-_INLINE = re.compile(
-    rb"\s*(?:copy\b.*\bfrom\s+stdin\b.*;|\\copy\s.*\bfrom\s+p?stdin\b.*)\s*", re.IGNORECASE | re.DOTALL
-)
-_END_OF_DATA = re.compile(rb"\\\.\r?\n?")
-
-
-class Place(Protocol):
-    """Where a text is read from."""
-
-    @property
-    def label(self) -> str:
-        """What errors call it."""
-        ...
-
-    def open(self) -> IO[bytes]:
-        """Its content. Raises ``OSError`` or ``SeedLoadError``."""
-        ...
-
-    def include(self, name: str, *, relative: bool) -> Place:
-        """What ``\\i name`` in it means; with ``relative``, ``\\ir name``."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlace:
-    """A file; ``path`` is relative to ``directory``, the config file's. One that ends in ``.gz`` is decompressed."""
-
-    path: Path
-    directory: Path
-
-    @property
-    def label(self) -> str:
-        """Its path as declared."""
-        return str(self.path)
-
-    def open(self) -> IO[bytes]:
-        """Open it."""
-        path = self.directory / self.path
-        if path.suffix == ".gz":
-            return cast("IO[bytes]", gzip.open(path, "rb"))
-        return path.open("rb")
-
-    def include(self, name: str, *, relative: bool) -> Place:
-        """A file beside this one, or relative to the config file."""
-        return FilePlace(path=self.path.parent / name if relative else Path(name), directory=self.directory)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitPlace:
-    """A file at a git revision; what it includes is taken from there, too."""
-
-    path: Path
-    revision: Revision
-
-    @property
-    def label(self) -> str:
-        """Revision and path, as git writes them."""
-        return f"{self.revision.text}:{self.path}"
-
-    def open(self) -> IO[bytes]:
-        """Read it from the repository."""
-        return io.BytesIO(self.revision.read(self.path))
-
-    def include(self, name: str, *, relative: bool) -> Place:
-        """As a file's, at the same revision."""
-        return GitPlace(path=self.path.parent / name if relative else Path(name), revision=self.revision)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPlace:
-    """A text of the configuration itself."""
-
-    text: str
-    directory: Path
-    label: str = "statement"
-
-    def open(self) -> IO[bytes]:
-        """Its bytes."""
-        return io.BytesIO(self.text.encode())
-
-    def include(self, name: str, *, relative: bool) -> Place:  # noqa: ARG002 -- both mean the same here
-        """A file, relative to the config file."""
-        return FilePlace(path=Path(name), directory=self.directory)
+#: A text in which this is nowhere needs no look at its lines. A match across two chunks is found by the overlap.
+_READS_FILES: Final = re.compile(rb"\\(?:i|ir|include|include_relative|copy)[\s\\]")
+_OVERLAP: Final = 20
 
 
 class Reading:
-    """One pass over a place: iterate over it for the lines, then ask where they came from and what they hash to."""
+    """One pass over a place: iterate over it for the text, then ask what it hashes to and where lines came from.
 
-    def __init__(self, place: Place, *, seed: str, directory: Path) -> None:
-        #: Files that ``\\copy`` reads, with their digests.
+    With ``by_lines`` every line is looked at even where no command of the text reads a file.
+    """
+
+    def __init__(self, place: Place, *, seed: str, directory: Path, by_lines: bool = False) -> None:
+        #: Files that ``\\copy`` reads, as they are named there, with their digests.
         self.copies: dict[str, str] = {}
-        #: The lines, of the whole, after which inline data begins.
-        self.data_starts: list[int] = []
         self._place = place
         self._seed = seed
         self._directory = directory
+        self._by_lines = by_lines
         self._hasher = hashlib.sha256()
         self._line = 0
         self._starts: list[int] = []
         self._origins: list[tuple[str, int]] = []
+        self._data_starts: list[int] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        for line in self._lines(self._place, ()):
-            self._hasher.update(line)
-            yield line
+        scanned = self._by_lines or self._reads_files()
+        for piece in self._lines(self._place) if scanned else self._chunks():
+            self._hasher.update(piece)
+            yield piece
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of all lines that were iterated over."""
+        """The SHA-256 of what was iterated over."""
         return self._hasher.hexdigest()
 
     def origin(self, line: int) -> tuple[str, int]:
         """The label and line number that line ``line`` of the whole, counted from 1, came from."""
-        index = max(bisect.bisect_right(self._starts, line) - 1, 0)
-        if not self._starts:
+        index = bisect.bisect_right(self._starts, line) - 1
+        if index < 0:
             return self._place.label, line
         label, first = self._origins[index]
         return label, first + line - self._starts[index]
 
-    def _lines(self, place: Place, within: tuple[str, ...]) -> Iterator[bytes]:
-        within = (*within, place.label)
-        in_data = False
+    def data_before(self, line: int) -> int | None:
+        """The line of the whole that ends the last COPY statement whose inline data begins before ``line``.
+
+        Known only of a text that was read by lines.
+        """
+        index = bisect.bisect_left(self._data_starts, line) - 1
+        return self._data_starts[index] if index >= 0 else None
+
+    def _reads_files(self) -> bool:
+        with self._opened(self._place) as file:
+            before = b""
+            while chunk := file.read(_CHUNK):
+                if _READS_FILES.search(before + chunk):
+                    return True
+                before = chunk[-_OVERLAP:]
+        return False
+
+    def _chunks(self) -> Iterator[bytes]:
+        with self._opened(self._place) as file:
+            yield self._beginning(self._place, file.read(_CHUNK))
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def _lines(self, place: Place, within: tuple[Place, ...] = (), where: str = "") -> Iterator[bytes]:
+        """The lines of a place, which is included from line ``where`` of the last place in ``within``."""
+        scanner, line = Scanner(), b""
+        with self._opened(place, where) as file:
+            self._mark(place, 1)
+            for number, raw in enumerate(file, start=1):
+                line = self._beginning(place, raw) if number == 1 else raw
+                was_data = scanner.in_data
+                events = scanner.feed(line)
+                if events:
+                    yield from self._expanded(line, events, (*within, place), number)
+                else:
+                    yield self._counted(line)
+                if scanner.in_data and not was_data:
+                    self._data_starts.append(self._line)
+        if within:
+            yield from self._ended(place, line, scanner)
+
+    def _expanded(
+        self, line: bytes, events: tuple[Include | CopyFile, ...], within: tuple[Place, ...], number: int
+    ) -> Iterator[bytes]:
+        """A line with commands that read files: what is around an include stays, on lines of its own."""
+        place, position = within[-1], 0
+        where = f"{place.label}:{number}: "
+        for event in events:
+            if isinstance(event, CopyFile):
+                self._copied(event, where)
+                continue
+            if line[position : event.start].strip():
+                yield self._counted(line[position : event.start] + b"\n")
+            yield from self._lines(self._included(event, within, where), within, where)
+            self._mark(place, number)
+            position = event.end
+        if line[position:].strip():
+            yield self._counted(line[position:])
+        self._mark(place, number + 1)
+
+    def _ended(self, place: Place, last: bytes, scanner: Scanner) -> Iterator[bytes]:
+        """What keeps the end of an included file apart from the text after it, as psql does."""
+        if scanner.unclosed:
+            raise self._error(f"{place.label}: the file ends within {scanner.unclosed}")
+        if last and not last.endswith(b"\n"):
+            yield b"\n"
+        ending = scanner.ending
+        if ending:
+            yield self._counted(ending)
+
+    def _included(self, event: Include, within: tuple[Place, ...], where: str) -> Place:
+        if event.file is None:
+            raise self._error(
+                f"{where}only psql can know the name of this file, so that its content cannot enter the key",
+                hint="write the name itself, or use a script seed and say what it reads with key-paths",
+            )
+        if event.inside_statement:
+            raise self._error(f"{where}a file is included inside a statement", hint="end the statement before it")
+        included = within[-1].include(os.fsdecode(event.file), relative=event.relative)
+        if included.identity in {place.identity for place in within}:
+            raise self._error(f"{where}{included.label} is included by itself")
+        return included
+
+    def _copied(self, event: CopyFile, where: str) -> None:
+        """psql reads the file itself, in the config file's directory."""
+        name = os.fsdecode(event.file)
+        path = self._directory / Path(name).expanduser()
         try:
-            with place.open() as file:
-                self._mark(place, 1)
-                for number, raw in enumerate(file, start=1):
-                    line = raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw
-                    included = None if in_data else self._included(line, place, number, within)
-                    if included is not None:
-                        yield from self._lines(included, within)
-                        self._mark(place, number + 1)
-                        continue
-                    self._line += 1
-                    # An included file that ends without one must not run into the line after it.
-                    yield line if line.endswith(b"\n") else line + b"\n"
-                    in_data = self._data_follows(line, in_data=in_data)
-        except (OSError, EOFError) as error:
-            cause = error if isinstance(error, OSError) else OSError(None, str(error))
-            raise unreadable(self._seed, Path(place.label), cause) from error
+            self.copies[name] = file_digest(path, seed=self._seed)
+        except SeedLoadError as error:
+            raise self._error(f"{where}cannot read {name}: {_reason(error.__cause__)}") from error
+
+    def _beginning(self, place: Place, first: bytes) -> bytes:
+        check_format(place, first, seed=self._seed)
+        return first.removeprefix(_BYTE_ORDER_MARK)
+
+    def _counted(self, line: bytes) -> bytes:
+        self._line += 1
+        return line
 
     def _mark(self, place: Place, number: int) -> None:
         """From the next line on, lines come from this place, beginning with its line ``number``."""
+        if self._starts and self._starts[-1] == self._line + 1:
+            self._starts.pop()
+            self._origins.pop()
         self._starts.append(self._line + 1)
         self._origins.append((place.label, number))
 
-    def _data_follows(self, line: bytes, *, in_data: bool) -> bool:
-        if in_data:
-            return not _END_OF_DATA.fullmatch(line)
-        if _INLINE.fullmatch(line):
-            self.data_starts.append(self._line)
-            return True
-        return False
+    @contextmanager
+    def _opened(self, place: Place, where: str = "") -> Iterator[IO[bytes]]:
+        try:
+            with place.open() as file:
+                yield file
+        except (OSError, EOFError, zlib.error) as error:
+            raise self._error(f"{where}cannot read {place.label}: {_reason(error)}") from error
 
-    def _included(self, line: bytes, place: Place, number: int, within: tuple[str, ...]) -> Place | None:
-        """What this line includes, if it is such a command; takes note of files that it copies from."""
-        if b"\\" not in line:
-            return None
-        where = f"seed {self._seed!r}: {place.label}:{number}"
-        include = _INCLUDE.fullmatch(line)
-        if include:
-            name = self._file_name(include["name"], where)
-            included = place.include(name, relative=include["command"] in (b"ir", b"include_relative"))
-            if included.label in within:
-                raise SeedLoadError(f"{where}: {included.label} includes itself", seed=self._seed)
-            return included
-        copied = _COPY_FROM.fullmatch(line)
-        if copied and copied["name"].lower() not in (b"stdin", b"pstdin"):
-            name = self._file_name(copied["name"], where)
-            self.copies[name] = file_digest(self._directory / name, seed=self._seed)
-        return None
+    def _error(self, message: str, *, hint: str | None = None) -> SeedLoadError:
+        return SeedLoadError(f"seed {self._seed!r}: {message}", seed=self._seed, hint=hint)
 
-    def _file_name(self, name: bytes, where: str) -> str:
-        if name.startswith(b"'"):
-            return name[1:-1].replace(b"''", b"'").decode()
-        if name.startswith((b":", b"`", b'"')):
-            raise SeedLoadError(
-                f"{where}: {name.decode(errors='replace')} is not known before psql runs, so it cannot enter the key",
-                seed=self._seed,
-                hint="write the file's name itself",
-            )
-        return name.decode()
+
+def _reason(error: BaseException | None) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from pg_ephemeral.errors import ProcessError, SeedLoadError
+from pg_ephemeral.errors import InvalidValue, ProcessError, SeedLoadError
 from pg_ephemeral.postgres.environment import without_libpq
 from pg_ephemeral.process import Invocation, capture, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext
@@ -19,7 +19,7 @@ from pg_ephemeral.seeds.base import Inputs, LoadContext
 class CommandHash:
     """Nothing else: the seed's own text, and its program if that is one of the project's files."""
 
-    type: str = "command-hash"
+    type: str = field(default="command-hash", init=False)
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
         """Nothing more."""
@@ -30,7 +30,7 @@ class CommandHash:
 class NoCache:
     """Never cached: the seed, and every one after it, is applied at each boot."""
 
-    type: str = "none"
+    type: str = field(default="none", init=False)
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
         """There is no key."""
@@ -43,7 +43,7 @@ class KeyCommand:
 
     command: str
     arguments: tuple[str, ...] = ()
-    type: str = "key-command"
+    type: str = field(default="key-command", init=False)
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """The digest of its stdout."""
@@ -56,7 +56,7 @@ class KeyScript:
     """What a shell script prints on the host."""
 
     script: str
-    type: str = "key-script"
+    type: str = field(default="key-script", init=False)
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """The digest of its stdout."""
@@ -67,16 +67,22 @@ class KeyScript:
 class KeyPaths:
     """The content of files, by glob patterns relative to the config file's directory; ``**`` spans directories.
 
-    A directory stands for every file below it.
+    A directory stands for every file below it. Raises ``InvalidValue`` of kind ``empty`` when there are none.
     """
 
-    paths: tuple[str, ...]
-    type: str = "key-paths"
+    paths: tuple[str | Path, ...]
+    type: str = field(default="key-paths", init=False)
+
+    def __post_init__(self) -> None:
+        """Keep the patterns as text."""
+        if not self.paths:
+            raise InvalidValue("key-paths has no paths", kind="empty")
+        object.__setattr__(self, "paths", tuple(str(path) for path in self.paths))
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """Each file's path and digest, in the order of their paths."""
         files: dict[str, str] = {}
-        for pattern in self.paths:
+        for pattern in map(str, self.paths):
             matched = list(_files(pattern, seed=seed, directory=context.directory))
             if not matched:
                 raise SeedLoadError(
@@ -92,16 +98,15 @@ CacheStrategy: TypeAlias = CommandHash | KeyCommand | KeyScript | KeyPaths | NoC
 
 
 def resolve_program(command: str, directory: Path) -> str:
-    """A relative path of several components means a file of the project; a bare name is looked up on ``PATH``."""
-    path = Path(command)
-    if path.is_absolute() or not is_project_file(command):
-        return command
-    return str(directory / path)
+    """A path means a file relative to the config file's directory; a bare name is looked up on ``PATH``."""
+    return str(directory / command) if "/" in command else command
 
 
-def is_project_file(command: str) -> bool:
-    """Whether a command is written as a relative path: ``bin/migrate`` or ``./migrate``."""
-    return not Path(command).is_absolute() and "/" in command
+def project_file(command: str, directory: Path) -> Path | None:
+    """The program, if it is a file of the project: written as a relative path, or below the directory."""
+    path = Path(resolve_program(command, directory))
+    ours = "/" in command and (not Path(command).is_absolute() or path.is_relative_to(directory))
+    return path if ours and path.is_file() else None
 
 
 def file_digest(path: Path, *, seed: str) -> str:
@@ -128,7 +133,7 @@ def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, P
     for match in matches:
         for path in sorted(match.rglob("*")) if match.is_dir() else (match,):
             if path.is_file():
-                yield path.relative_to(directory).as_posix() if path.is_relative_to(directory) else str(path), path
+                yield Path(os.path.relpath(path, directory)).as_posix(), path
 
 
 def _output(argv: tuple[str, ...], *, seed: str, what: str, context: LoadContext) -> str:

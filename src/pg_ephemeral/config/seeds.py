@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pg_ephemeral.config_shape import Items, Key, Named, Table, Text, Variants
-from pg_ephemeral.errors import InvalidValue
+from pg_ephemeral.config.shape import Items, Key, Named, Table, Text, Variants
 from pg_ephemeral.postgres import names
 from pg_ephemeral.seeds import (
     Command,
@@ -25,8 +24,6 @@ from pg_ephemeral.seeds import (
     SqlStatement,
 )
 from pg_ephemeral.seeds.base import SeedName
-from pg_ephemeral.seeds.csv import codec
-from pg_ephemeral.seeds.git import check_revision
 
 __all__ = ["SEEDS"]
 
@@ -44,39 +41,22 @@ def _filled(what: str, expected: str, *examples: str, make: Callable[[str], Any]
     )
 
 
-def _revision(text: str) -> str:
-    check_revision(names.bounded(text, what="the revision"))
-    return text
-
-
-def _encoding(text: str) -> str:
-    codec(names.bounded(text, what="the encoding", least=1))
-    return text
-
-
-def _null(text: str) -> str:
-    if any(character in text for character in "\0\r\n"):
-        raise InvalidValue(f"{text!r} contains a line end or NUL", kind="invalid-character")
-    return text
-
-
-def _character(text: str) -> str:
-    if len(text) != 1 or not text.isascii() or text in "\0\r\n":
-        raise InvalidValue(f"{text!r} is not one ASCII character", kind="invalid-character")
-    return text
-
-
 _PATH = _filled("the path", "the path of a file", "db/structure.sql", make=Path)
 _PATTERN = _filled("the pattern", "a glob pattern", "migrations/**/*.sql")
 _PROGRAM = _filled("the program", "the name or path of a program")
 _SCRIPT = _filled("the script", "the text of a shell script")
 _STATEMENT = _filled("the statement", "SQL text")
 _IDENTIFIER = Text(parse=names.identifier, expected="a name", pattern=_FILLED, longest=63)
-_CHARACTER = Text(
-    parse=_character, expected="one ASCII character", pattern=r"^[\u0001-\u0009\u000b\u000c\u000e-\u007f]$"
+_CHARACTER = Text(expected="one ASCII character", pattern=r"^[\u0001-\u0009\u000b\u000c\u000e-\u007f]$")
+_NULL = Text(pattern=r"^[^\u0000\r\n]*$")
+_ENCODING = Text(expected="an encoding", examples=("utf-8", "latin1"))
+_REVISION = Text(
+    parse=partial(names.bounded, what="the revision"),
+    expected="a git revision",
+    pattern=r"^[^-\u0000][^\u0000]*$",
+    examples=("main", "v1.0"),
 )
-_NULL = Text(parse=_null, pattern=r"^[^\u0000\r\n]*$")
-_ARGUMENT = Text(parse=lambda text: names.bounded(text, what="the argument"), pattern=_NO_NUL)
+_ARGUMENT = Text(parse=partial(names.bounded, what="the argument"), pattern=_NO_NUL)
 
 _ARGUMENTS = Key(shape=Items(element=_ARGUMENT), description="Its arguments, as they are: no shell is involved.")
 
@@ -146,9 +126,7 @@ _KINDS = Variants(
             {
                 "path": Key(shape=_PATH, required=True, description="The file, from the directory of this one."),
                 "git_revision": Key(
-                    shape=Text(
-                        parse=_revision, expected="a git revision", pattern=r"^[^-\u0000]", examples=("main", "v1.0")
-                    ),
+                    shape=_REVISION,
                     description="Take the file as it is at this branch, tag or commit.",
                 ),
             },
@@ -167,12 +145,12 @@ _KINDS = Variants(
                 "delimiter": Key(shape=_CHARACTER, default=",", description="What stands between values."),
                 "quote": Key(shape=_CHARACTER, default='"', description="What stands around quoted values."),
                 "null": Key(
-                    shape=Text(pattern=r"^[^\u0000\r\n]*$"),
+                    shape=_NULL,
                     default="",
                     description="The unquoted text that means NULL.",
                 ),
                 "encoding": Key(
-                    shape=Text(parse=_encoding, expected="an encoding", examples=("utf-8", "latin1")),
+                    shape=_ENCODING,
                     default="utf-8",
                     description="The encoding of the file, as Python or PostgreSQL calls it.",
                 ),

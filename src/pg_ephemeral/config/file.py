@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pg_ephemeral.config_position import KeyPath, Locations, Span, dotted, line_and_column, locate
+from pg_ephemeral.config.position import KeyPath, Locations, Span, dotted, line_and_column, locate
 from pg_ephemeral.errors import ConfigError
 
 __all__ = ["Document", "load_document", "parse_document"]
@@ -31,32 +31,28 @@ _READER_HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """The values of a TOML text and where they are. ``shown`` is what error messages call the file."""
+    """The values of a TOML text, and the text: where they are is looked up for an error alone.
+
+    ``shown`` is what error messages call the file.
+    """
 
     shown: str
     text: str
     values: Mapping[str, Any]
-    locations: Locations
 
     def error(
         self, path: KeyPath, problem: str, *, hint: str | None = None, at: KeyPath | None = None, at_key: bool = False
     ) -> ConfigError:
         """What is wrong with the value of ``path``. It points at the value of ``at``, or at its key if ``at_key``."""
         message = f"{dotted(path)}: {problem}" if path else problem
-        span = self._span(path if at is None else at, at_key=at_key)
+        span = _span(locate(self.text), path if at is None else at, at_key=at_key)
         return _positioned(self.shown, self.text, span, message, hint)
 
     def written(self, path: KeyPath) -> str:
         """The text of the value of ``path``; empty for a table that has a header instead."""
-        location = self.locations.first.get(path)
+        location = locate(self.text).first.get(path)
         span = location.value if location else None
         return self.text[span.start : span.end] if span else ""
-
-    def _span(self, path: KeyPath, *, at_key: bool) -> Span | None:
-        location = self.locations.first.get(path)
-        if location is None:
-            return self._span(path[:-1], at_key=at_key) if path else None
-        return location.key if at_key or location.value is None else location.value
 
 
 def load_document(path: Path, *, shown: str) -> Document:
@@ -94,7 +90,7 @@ def parse_document(text: str, *, shown: str) -> Document:
     except ValueError as error:
         # An integer beyond what the reader converts: its own error names neither the place nor the reason.
         raise ConfigError(f"{shown}: a number in it has too many digits") from error
-    return Document(shown=shown, text=text, values=values, locations=locate(text))
+    return Document(shown=shown, text=text, values=values)
 
 
 def _refuse(text: str, *, shown: str, error: tomllib.TOMLDecodeError) -> NoReturn:
@@ -115,6 +111,16 @@ def _refuse(text: str, *, shown: str, error: tomllib.TOMLDecodeError) -> NoRetur
         hint = "an inline table {…} cannot be added to, and a key is either a value or a table"
     problem = f"{reason[:1].lower()}{reason[1:]}"
     raise _positioned(shown, text, Span(start=offset, end=offset + 1), problem, hint) from error
+
+
+def _span(locations: Locations, path: KeyPath, *, at_key: bool) -> Span | None:
+    """Where ``path`` is, or the nearest table around it that is written."""
+    while path and path not in locations.first:
+        path = path[:-1]
+    if not path:
+        return None
+    location = locations.first[path]
+    return location.key if at_key or location.value is None else location.value
 
 
 def _offset(text: str, line: int, column: int) -> int:

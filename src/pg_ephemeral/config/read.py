@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
-from pg_ephemeral.config_file import Document
-from pg_ephemeral.config_position import KeyPath
-from pg_ephemeral.config_shape import Choice, Items, Named, Scalar, Shape, Switch, Table, Text, Variants
+from pg_ephemeral.config.file import Document
+from pg_ephemeral.config.position import KeyPath
+from pg_ephemeral.config.shape import Choice, Items, Named, Scalar, Shape, Switch, Table, Text, Variants
 from pg_ephemeral.errors import ConfigError, DefinitionError, InvalidValue
 
 __all__ = ["close", "located", "read"]
@@ -40,12 +40,26 @@ def read(shape: Shape, value: object, path: KeyPath, document: Document) -> Any:
 
 
 @contextmanager
-def located(document: Document, path: KeyPath, *, at_key: bool = False) -> Iterator[None]:
-    """Say where the value is that a type refuses within the block; message and hint are kept."""
+def located(document: Document, path: KeyPath, *, at_key: bool = False, keys: object = None) -> Iterator[None]:
+    """Say where the value is that a type refuses within the block; message and hint are kept.
+
+    ``keys`` is the table that was made into a value, if it was one: an error of kind ``invalid-delimiter`` is then the
+    fault of its key ``delimiter``.
+    """
     try:
         yield
-    except (InvalidValue, DefinitionError) as error:
+    except InvalidValue as error:
+        blamed = _blamed(error, keys)
+        place, at_key = ((*path, blamed), False) if blamed else (path, at_key)
+        raise document.error(place, error.message, hint=error.hint, at_key=at_key) from error
+    except DefinitionError as error:
         raise document.error(path, error.message, hint=error.hint, at_key=at_key) from error
+
+
+def _blamed(error: InvalidValue, keys: object) -> str | None:
+    word = error.kind.removeprefix("invalid-")
+    names: Iterable[str] = keys if isinstance(keys, dict) and word != error.kind else ()
+    return next((name for name in names if name == word or name.endswith(f"_{word}")), None)
 
 
 def _text(shape: Text, value: object, path: KeyPath, document: Document) -> Any:
@@ -148,7 +162,7 @@ def _named(shape: Named, value: object, path: KeyPath, document: Document) -> An
         with located(document, place, at_key=True):
             name = shape.name.parse(key)
         content = read(shape.shape, member, place, document)
-        with located(document, place, at_key=True):
+        with located(document, place, at_key=True, keys=member):
             made[name] = shape.make(name, content)
     with located(document, path, at_key=True):
         return shape.build(made)

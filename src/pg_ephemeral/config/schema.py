@@ -3,7 +3,7 @@
 It is shipped beside this module as ``database.schema.json``. Editors with a TOML language server (Taplo, Even Better
 TOML, Tombi) complete and check a file by it when told where it is on the file's first line::
 
-    #:schema /path/to/pg_ephemeral/database.schema.json
+    #:schema /path/to/pg_ephemeral/config/database.schema.json
 
 A schema cannot say everything: whatever the loader takes the schema takes, and most of what it refuses.
 """
@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pg_ephemeral.config_model import FILE
-from pg_ephemeral.config_shape import Choice, Items, Key, Named, Scalar, Shape, Switch, Table, Text, Variants
+from pg_ephemeral.config.model import FILE
+from pg_ephemeral.config.shape import Choice, Items, Key, Named, Scalar, Shape, Switch, Table, Text, Variants
 
 __all__ = ["SCHEMA_FILE", "schema", "schema_text"]
 

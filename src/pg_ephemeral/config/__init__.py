@@ -4,11 +4,12 @@ Three ways in: ``load(path)`` reads a named file; ``load()`` reads the first ``d
 or its ancestors and is content with none; ``Config.default()`` reads nothing. Settings are merged for each instance:
 overrides, then the instance's own, then those of the whole file, then the defaults; parameters one by one.
 
-Everything wrong with a file is a ``ConfigError`` that names file, line and key. Keys are in ``config_model``.
+Everything wrong with a file is a ``ConfigError`` that names file, line and key. Keys are in ``config.model``.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
@@ -16,11 +17,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from pg_ephemeral.config_file import Document, load_document
-from pg_ephemeral.config_model import FILE, FileSettings, InstanceSettings, Settings
-from pg_ephemeral.config_overrides import NO_OVERRIDES, Overrides, merge_parameters
-from pg_ephemeral.config_position import KeyPath
-from pg_ephemeral.config_read import close, located, read
+from pg_ephemeral.config.file import Document, load_document
+from pg_ephemeral.config.model import FILE, FileSettings, InstanceSettings, Settings
+from pg_ephemeral.config.overrides import NO_OVERRIDES, Overrides, merge_parameters
+from pg_ephemeral.config.position import KeyPath
+from pg_ephemeral.config.read import close, located, read
 from pg_ephemeral.definition import DEFAULT_INSTANCE, BackendChoice, Definition, InstanceName
 from pg_ephemeral.errors import ConfigError
 from pg_ephemeral.postgres import parameters
@@ -70,8 +71,9 @@ def find(start: Path) -> Path | None:
     directory = start.resolve()
     for candidate in (directory, *directory.parents):
         path = candidate / FILE_NAME
-        # A link to nowhere counts: that file is missing, and the one above it was not meant.
-        if path.exists() or path.is_symlink():
+        # A link to nowhere counts: that file is missing, and the one above it was not meant. A directory that we may
+        # not look into does not.
+        if os.path.lexists(path):
             return path
     return None
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from pg_ephemeral.config_seeds import SEEDS
-from pg_ephemeral.config_shape import Choice, Key, Named, Scalar, Switch, Table, Text
+from pg_ephemeral.config.seeds import SEEDS
+from pg_ephemeral.config.shape import Choice, Key, Named, Scalar, Switch, Table, Text
 from pg_ephemeral.definition import BackendChoice, InstanceName, Tls
-from pg_ephemeral.duration import DURATION_PATTERN, parse_duration
+from pg_ephemeral.config.duration import DURATION_PATTERN, parse_duration
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
@@ -102,7 +102,7 @@ _IMAGE = Text(
 _REGISTRY = Text(
     parse=Registry.parse,
     expected='a registry, such as "ghcr.io/owner"',
-    pattern=r"^[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]*$",
+    pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$",
     examples=("ghcr.io/owner", "localhost:5000"),
 )
 _HOST_NAME = Text(

@@ -1,6 +1,6 @@
 """What a value of a configuration file may look like, as data. No key of any file is named here, and nothing is read.
 
-The same tree of shapes reads a document (``config_read``) and becomes its JSON Schema (``config_schema``).
+The same tree of shapes reads a document (``config.read``) and becomes its JSON Schema (``config.schema``).
 """
 
 from __future__ import annotations
