@@ -10,21 +10,24 @@ Long-lived children (the keeper of a PostgreSQL server) are started with ``spawn
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any, Self
 
 from pg_ephemeral.errors import ProcessError
 
-#: Waits on descriptor 0 until its writer is gone, then kills the process group $1. It holds nothing else open.
-_GROUP_GUARD = 'read -r _; kill -KILL "-$1" 2>/dev/null'
+#: Leaves a guard in the program's process group, which kills the group when the writer of pipe $1 is gone, and becomes
+#: the program. The guard holds none of the program's own streams.
+_GUARD = '(read -r _; kill -KILL 0) <"/dev/fd/$1" >/dev/null 2>&1 & shift; exec "$@"'
 
 _TERMINATE_GRACE = 5.0
 
@@ -110,24 +113,17 @@ def guarded(
     stderr does too, unless ``line`` is given, which then gets each line of it. Nothing of its process group outlives
     the call, however it ends, an interrupt included.
     """
-    stderr = subprocess.PIPE if line is not None else None
+    watched, alive = os.pipe()
+    child: subprocess.Popen[bytes] | None = None
     try:
-        child = subprocess.Popen(
-            invocation.argv,
-            stdin=subprocess.PIPE,
-            stdout=_diagnostics(),
-            stderr=stderr,
-            env=invocation.env,
-            cwd=invocation.cwd,
-            process_group=0,
-        )
-    except OSError as error:
-        raise _not_started(invocation, error) from error
-    with _group_guard(child.pid):
-        try:
-            _converse(child, stdin, line)
-            return child.wait()
-        finally:
+        child = _start_guarded(invocation, watched, stderr=None if line is None else subprocess.PIPE)
+        _converse(child, stdin, line)
+        return child.wait()
+    finally:
+        # Without a child, because we were interrupted while it was being made, this alone ends it.
+        os.close(alive)
+        os.close(watched)
+        if child is not None:
             _end_group(child)
 
 
@@ -137,14 +133,14 @@ def foreground(invocation: Invocation, *, stdin: IO[bytes] | None = None, stdout
     While it runs, SIGINT is its business alone (the terminal sends it to both of us), and SIGTERM and SIGHUP are
     handed on to it; we end when it does.
     """
-    with _deferred_signals() as forward:
+    with _HandedOn() as signals:
         try:
             child = subprocess.Popen(
                 invocation.argv, env=invocation.env, cwd=invocation.cwd, stdin=stdin, stdout=stdout
             )
         except OSError as error:
             raise _not_started(invocation, error) from error
-        forward.append(child)
+        signals.hand_to(child)
         status = child.wait()
     return 128 - status if status < 0 else status
 
@@ -173,6 +169,28 @@ def spawn(
             user=user,
             group=group,
             extra_groups=None if user is None else [],
+        )
+    except OSError as error:
+        raise _not_started(invocation, error) from error
+
+
+def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) -> subprocess.Popen[bytes]:
+    path = None if invocation.env is None else invocation.env.get("PATH")
+    if shutil.which(invocation.program, path=path) is None:
+        # The shell that becomes the program would say so, but not to us.
+        absent = not Path(invocation.program).exists()
+        number = errno.ENOENT if absent else errno.EACCES
+        raise _not_started(invocation, OSError(number, os.strerror(number)))
+    try:
+        return subprocess.Popen(
+            ("sh", "-c", _GUARD, "pg-ephemeral-guard", str(watched), *invocation.argv),
+            stdin=subprocess.PIPE,
+            stdout=_diagnostics(),
+            stderr=stderr,
+            env=invocation.env,
+            cwd=invocation.cwd,
+            process_group=0,
+            pass_fds=(watched,),
         )
     except OSError as error:
         raise _not_started(invocation, error) from error
@@ -226,25 +244,6 @@ def _converse(child: subprocess.Popen[bytes], stdin: Iterable[bytes], line: Call
         raise failure[0]
 
 
-@contextmanager
-def _group_guard(group: int) -> Iterator[None]:
-    guard = subprocess.Popen(
-        ("sh", "-c", _GROUP_GUARD, "pg-ephemeral-guard", str(group)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        # The guard goes first: closing its pipe while it lives would make it kill a group that may be gone.
-        guard.kill()
-        guard.wait()
-        assert guard.stdin is not None  # noqa: S101 -- we asked for the pipe
-        guard.stdin.close()
-
-
 def _end_group(child: subprocess.Popen[bytes]) -> None:
     """End the program if it still runs, gently first, and whatever it left running in its group."""
     if child.poll() is None:
@@ -261,27 +260,68 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-@contextmanager
-def _deferred_signals() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Pass SIGTERM and SIGHUP on to the children listed, and leave SIGINT to the terminal, for the block."""
-    children: list[subprocess.Popen[bytes]] = []
+class _HandedOn:
+    """For the block, SIGTERM and SIGHUP go on to a child, and SIGINT is left to the terminal, which tells it itself."""
 
-    def forward(number: int, _frame: FrameType | None) -> None:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(number)
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._saved: dict[signal.Signals, Any] = {}
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
+    def __enter__(self) -> Self:
+        handlers = {signal.SIGINT: self._leave, signal.SIGTERM: self._hand, signal.SIGHUP: self._hand}
+        self._saved = _handle(handlers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _restore(self._saved)
+
+    def hand_to(self, child: subprocess.Popen[bytes]) -> None:
+        """The child is there; what came while it was being started goes to it, too."""
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+    def _hand(self, number: int, _frame: FrameType | None) -> None:
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+    def _leave(self, _number: int, _frame: FrameType | None) -> None:
         """Do nothing; unlike SIG_IGN, a Python handler is not inherited through exec."""
 
-    saved = {}
+
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """Let the signals that end us wait for the end of the block, which then raises what their handlers raise."""
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+
+    saved = _handle({signal.SIGINT: hold, signal.SIGTERM: hold, signal.SIGHUP: hold})
     try:
-        for number, handler in ((signal.SIGINT, leave), (signal.SIGTERM, forward), (signal.SIGHUP, forward)):
-            try:
-                saved[number] = signal.signal(number, handler)
-            except ValueError:
-                break  # not the main thread: signals are the caller's own business
-        yield children
+        yield
     finally:
-        for number, old in saved.items():
-            signal.signal(number, old)
+        _restore(saved)
+        for number in held:
+            signal.raise_signal(number)
+
+
+def _handle(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> dict[signal.Signals, Any]:
+    """Handle these signals so; return what was done about them before, for ``_restore``."""
+    saved: dict[signal.Signals, Any] = {}
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup(1) means the programs we start as well
+        try:
+            saved[number] = signal.signal(number, handler)
+        except ValueError:
+            break  # not the main thread: signals are the caller's own business
+    return saved
+
+
+def _restore(saved: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in saved.items():
+        signal.signal(number, handler)

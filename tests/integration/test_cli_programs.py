@@ -193,6 +193,20 @@ def test_a_signal_while_a_seed_runs_leaves_nothing(
 
 
 # fault: W25
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_signal_while_a_seed_is_being_started_leaves_nothing(
+    project: Project, cache_directory: Path, attempt: int
+) -> None:
+    project.cache = cache_directory
+    script = "kill -INT $PPID; echo $$ >pid; sleep 300"
+    project.write(database_toml=f'[instances.main.seeds.rude]\ntype = "script"\nscript = "{script}"\n')
+    done = project.run("--quiet", "run-env", "true")
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+    seed = int((project.directory / "pid").read_text() or 0) if (project.directory / "pid").exists() else 0
+    assert not seed or not Path(f"/proc/{seed}").exists()
+
+
+# fault: W25
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_while_a_program_runs_is_handed_on(
     project: Project, cache_directory: Path, number: signal.Signals, status: int

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,17 +37,14 @@ class Project:
     def run(
         self, *arguments: str, program: tuple[str, ...] = PROGRAM, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run to the end, with nothing on stdin unless ``input`` is given."""
-        streams = {} if "input" in options else {"stdin": subprocess.DEVNULL}
-        return subprocess.run(
-            [*program, *arguments],
-            cwd=self.directory,
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            **{**streams, **options},
-        )
+        """Run to the end, with ``input`` on stdin, or nothing."""
+        given = options.pop("input", None)
+        with self.start(*arguments, program=program, **{"stdin": subprocess.PIPE, **options}) as running:
+            try:
+                out, err = running.communicate(given, timeout=_TIMEOUT)
+            finally:
+                running.kill()
+        return subprocess.CompletedProcess(running.args, running.returncode, out, err)
 
     def ok(self, *arguments: str, **options: Any) -> str:
         """Run what must succeed; return its stdout."""
@@ -65,9 +64,10 @@ class Project:
             "stderr": subprocess.PIPE,
             **options,
         }
-        return subprocess.Popen(
-            [*program, *arguments], cwd=self.directory, env=self._environment(), text=True, **streams
-        )
+        with _attentive():
+            return subprocess.Popen(
+                [*program, *arguments], cwd=self.directory, env=self._environment(), text=True, **streams
+            )
 
     def images(self, *arguments: str) -> list[str | None]:
         """The ``cache_image`` of every seed."""
@@ -75,6 +75,19 @@ class Project:
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "PG_EPHEMERAL_CACHE_DIR": str(self.cache), **self.environment}
+
+
+@contextmanager
+def _attentive() -> Iterator[None]:
+    """What is started in the block heeds SIGINT and SIGHUP, even if the tests are run by nohup or in the background."""
+    ignored = [one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def eventually(condition: Callable[[], object], *, within: float = 30.0) -> None:

@@ -706,3 +706,20 @@ def _table(seed):
     unsaid = {"kind", "quote", "null", "encoding"}
     said = {name: value for name, value in fields.items() if name not in unsaid and value is not None}
     return {"type": _TYPES[type(seed)], **said}
+
+
+@pytest.mark.needs("root")
+def test_a_file_that_a_stranger_put_above_is_not_used(tmp_path: Path) -> None:
+    import os
+
+    here = tmp_path / "project"
+    here.mkdir()
+    planted = tmp_path / FILE_NAME
+    planted.write_text("")
+    os.chown(planted, 12345, 12345)
+    with pytest.raises(ConfigError, match="belongs to another user") as caught:
+        find(here)
+    assert f"--config-file {planted}" in (caught.value.hint or "")
+    assert find(tmp_path) == planted, "in the working directory itself it is meant"
+    os.chown(here, 12345, 12345)
+    assert find(here) == planted, "one owner for both is one project"

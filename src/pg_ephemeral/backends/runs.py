@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pg_ephemeral.lock import try_lock
 from pg_ephemeral.paths import ensure_directory, unusable
+from pg_ephemeral.postgres.cluster import SOCKETS_NOTE, SOCKETS_PREFIX
 from pg_ephemeral.postgres.datadir import remove
 from pg_ephemeral.process import Invocation, capture
 
@@ -72,6 +73,7 @@ def sweep(parent: Path) -> int:
                 abandoned = _ownerless(path)
             if abandoned:
                 _stop_server(path)
+                _remove_sockets(path)
                 remove(path)
                 removed += 1
     return removed
@@ -102,6 +104,13 @@ def _stop_server(path: Path) -> None:
     deadline = time.monotonic() + _GONE_WITHIN
     while _serves(pid, data) and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _remove_sockets(path: Path) -> None:
+    with suppress(OSError):
+        sockets = Path((path / SOCKETS_NOTE).read_text())
+        if sockets.name.startswith(SOCKETS_PREFIX):
+            remove(sockets)
 
 
 def _serves(pid: int, data: Path) -> bool:

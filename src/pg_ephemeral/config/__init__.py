@@ -67,15 +67,31 @@ class Config:
 
 
 def find(start: Path) -> Path | None:
-    """The ``database.toml`` of the directory ``start`` or of its nearest ancestor that has one; else None."""
+    """The ``database.toml`` of the directory ``start`` or of its nearest ancestor that has one; else None.
+
+    Raises ``ConfigError`` for one above ``start`` that belongs to a stranger: a seed runs commands, and anybody may put
+    a file into a directory such as ``/tmp``.
+    """
     directory = start.resolve()
     for candidate in (directory, *directory.parents):
         path = candidate / FILE_NAME
         # A link to nowhere counts: that file is missing, and the one above it was not meant. A directory that we may
         # not look into does not.
         if os.path.lexists(path):
+            if candidate != directory:
+                _check_owner(path, directory)
             return path
     return None
+
+
+def _check_owner(path: Path, start: Path) -> None:
+    """Ours, root's, and the file of whoever owns the working directory are trusted, as git trusts a repository."""
+    owner = path.lstat().st_uid
+    if owner not in (os.geteuid(), 0, start.stat().st_uid):
+        raise ConfigError(
+            f"{path} belongs to another user, so it is not used from {start}",
+            hint=f"if you trust it, name it with --config-file {path}; or use --no-config-file",
+        )
 
 
 def load(

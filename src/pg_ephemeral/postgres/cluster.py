@@ -30,6 +30,10 @@ from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 from pg_ephemeral.process import Invocation, capture
 
+#: How the directories of sockets are called, and the file in a run directory that says which one is its.
+SOCKETS_PREFIX = "pg-ephemeral-"
+SOCKETS_NOTE = "sockets"
+
 _POLL = 0.002
 _PORT_ATTEMPTS = 5
 _LOG_LINES = 15
@@ -188,8 +192,9 @@ class Cluster:
 
     def _launch(self) -> None:
         if self._sockets is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix="pg-ephemeral-", dir=socket_parent()))
+            self._sockets = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=socket_parent()))
             self._give(self._sockets)
+            self._write(self.run / SOCKETS_NOTE, str(self._sockets))
         self._password = random_password()
         self._port = _free_port()
         self._write_access_rules(bootstrap=True)

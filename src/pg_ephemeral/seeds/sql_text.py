@@ -44,6 +44,7 @@ class Reading:
         self._by_lines = by_lines
         self._hasher = hashlib.sha256()
         self._line = 0
+        self._unended = False
         self._starts: list[int] = []
         self._origins: list[tuple[str, int]] = []
         self._data_starts: list[int] = []
@@ -92,7 +93,7 @@ class Reading:
 
     def _lines(self, place: Place, within: tuple[Place, ...] = (), where: str = "") -> Iterator[bytes]:
         """The lines of a place, which is included from line ``where`` of the last place in ``within``."""
-        scanner, line = Scanner(), b""
+        scanner = Scanner()
         with self._opened(place, where) as file:
             self._mark(place, 1)
             for number, raw in enumerate(file, start=1):
@@ -106,7 +107,7 @@ class Reading:
                 if scanner.in_data and not was_data:
                     self._data_starts.append(self._line)
         if within:
-            yield from self._ended(place, line, scanner)
+            yield from self._ended(place, scanner)
 
     def _expanded(
         self, line: bytes, events: tuple[Include | CopyFile, ...], within: tuple[Place, ...], number: int
@@ -127,11 +128,12 @@ class Reading:
             yield self._counted(line[position:])
         self._mark(place, number + 1)
 
-    def _ended(self, place: Place, last: bytes, scanner: Scanner) -> Iterator[bytes]:
+    def _ended(self, place: Place, scanner: Scanner) -> Iterator[bytes]:
         """What keeps the end of an included file apart from the text after it, as psql does."""
         if scanner.unclosed:
             raise self._error(f"{place.label}: the file ends within {scanner.unclosed}")
-        if last and not last.endswith(b"\n"):
+        if self._unended:
+            self._unended = False
             yield b"\n"
         ending = scanner.ending
         if ending:
@@ -165,6 +167,7 @@ class Reading:
 
     def _counted(self, line: bytes) -> bytes:
         self._line += 1
+        self._unended = not line.endswith(b"\n")
         return line
 
     def _mark(self, place: Place, number: int) -> None:
