@@ -292,23 +292,6 @@ class _HandedOn:
         """Do nothing; unlike SIG_IGN, a Python handler is not inherited through exec."""
 
 
-@contextmanager
-def _held_signals() -> Iterator[None]:
-    """Let the signals that end us wait for the end of the block, which then raises what their handlers raise."""
-    held: list[int] = []
-
-    def hold(number: int, _frame: FrameType | None) -> None:
-        held.append(number)
-
-    saved = _handle({signal.SIGINT: hold, signal.SIGTERM: hold, signal.SIGHUP: hold})
-    try:
-        yield
-    finally:
-        _restore(saved)
-        for number in held:
-            signal.raise_signal(number)
-
-
 def _handle(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> dict[signal.Signals, Any]:
     """Handle these signals so; return what was done about them before, for ``_restore``."""
     saved: dict[signal.Signals, Any] = {}
