@@ -16,7 +16,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
@@ -25,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.cache import open_cache, populate_only
 from pg_ephemeral.definition import Definition
@@ -34,7 +34,10 @@ from pg_ephemeral.postgres.datadir import clone
 
 SEEDS = (
     ("schema", "CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, since date)"),
-    ("rows", "INSERT INTO customers SELECT n, 'customer ' || n, date '2020-01-01' + n % 1000 FROM generate_series(1, 20000) n"),
+    (
+        "rows",
+        "INSERT INTO customers SELECT n, 'customer ' || n, date '2020-01-01' FROM generate_series(1, 20000) n",
+    ),
     ("index", "CREATE INDEX ON customers (since)"),
 )
 QUERY = "SELECT count(*) FROM customers"
@@ -67,7 +70,6 @@ def main() -> None:
         report("boot(), warm", ours[1:], bare[1:])
         print(f"{'populate, three seeds, cold':34} {cold * 1000:8.1f} ms")
         command_lines(directory, rounds)
-
 
 
 def warm_boot(definition: Definition) -> float:
@@ -129,7 +131,9 @@ def command_lines(directory: Path, rounds: int) -> None:
     program = shutil.which("pg-ephemeral", path=sysconfig.get_path("scripts"))
     assert program is not None
     config = directory / "database.toml"
-    seeds = "".join(f'[instances.main.seeds.{name}]\ntype = "sql-statement"\nstatement = "{text}"\n' for name, text in SEEDS)
+    seeds = "".join(
+        f'[instances.main.seeds.{name}]\ntype = "sql-statement"\nstatement = "{text}"\n' for name, text in SEEDS
+    )
     config.write_text(f'backend = "embedded"\n{seeds}')
     for arguments in (["--help"], ["--quiet", "host", "run-env", "true"]):
         took = []
@@ -150,4 +154,4 @@ def report(what: str, took: list[float], beside: list[float] | None = None) -> N
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

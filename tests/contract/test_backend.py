@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.errors import ServerError, StageGone
@@ -105,7 +106,7 @@ def test_a_committed_stage_holds_what_was_written_before(subject: Subject) -> No
     assert first.running
     subject.write(first, "one")
     backend.commit(first, reference("one"), LABELS)
-    assert not first.running
+    assert first.ended(within=0.0)
     backend.resume(first, SPEC)
     subject.write(first, "two")
     assert subject.read(first) == ["one", "two"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.cache import open_cache
 from pg_ephemeral.definition import Definition

@@ -32,6 +32,7 @@ def test_both_ways_of_calling_are_one_program(project: Project, program: tuple[s
     assert (done.returncode, done.stderr) == (2, "error: no such option '--bogus'\nhint: pg-ephemeral --help\n")
 
 
+# fault: W70
 def test_instances_are_listed_by_name(project: Project) -> None:
     assert project.ok("list") == "main\n"
     project.write(database_toml=_TWO)

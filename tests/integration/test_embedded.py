@@ -6,20 +6,32 @@ import os
 import stat
 from pathlib import Path
 
-import pg_ephemeral
 import pytest
+
+import pg_ephemeral
 from pg_ephemeral import ClientError, Definition, PostgresNotFound, SeedFailed, Server, ServerError, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.cache import open_cache, populate_only
 from pg_ephemeral.errors import BackendError
 from pg_ephemeral.postgres import client, parameters
-from pg_ephemeral.postgres.conninfo import Conninfo
+from pg_ephemeral.postgres.binaries import Installation
+from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint
 from support import machine
 
 
 @pytest.fixture(autouse=True)
 def _use_the_warm_cache(warm_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(warm_cache))
+
+
+def _network(conninfo: Conninfo) -> NetworkEndpoint:
+    assert isinstance(conninfo.endpoint, NetworkEndpoint)
+    return conninfo.endpoint
+
+
+def _socket(conninfo: Conninfo) -> SocketEndpoint:
+    assert isinstance(conninfo.endpoint, SocketEndpoint)
+    return conninfo.endpoint
 
 
 def show(server: Server, name: str) -> str:
@@ -61,8 +73,8 @@ def test_a_parameter_the_server_refuses_is_reported_in_its_own_words(warm_cache:
 
 
 @pytest.mark.parametrize("installation", machine.installations(), ids=lambda one: one.version.text)
-def test_the_locale_is_the_same_on_every_machine(installation: object) -> None:
-    version = getattr(installation, "version")
+def test_the_locale_is_the_same_on_every_machine(installation: Installation) -> None:
+    version = installation.version
     with boot(Definition().with_image(version.text)) as server:
         assert show(server, "server_encoding") == "UTF8"
         assert show(server, "TimeZone") == "Etc/UTC"
@@ -76,7 +88,10 @@ def test_the_locale_is_the_same_on_every_machine(installation: object) -> None:
 
 
 def test_superuser_and_database_have_the_names_asked_for() -> None:
-    with boot(Definition().with_superuser("App-Admin").with_database("my shop")) as server, server.connect() as connection:
+    with (
+        boot(Definition().with_superuser("App-Admin").with_database("my shop")) as server,
+        server.connect() as connection,
+    ):
         assert connection.execute("SELECT current_user, current_database()").fetchone() == ("App-Admin", "my shop")
 
 
@@ -92,7 +107,7 @@ def test_only_the_password_lets_one_in() -> None:
         control = replace(server._handle.control, password="wrong")
         with pytest.raises(ClientError):
             client.connect(control)
-        address = str(getattr(server.conninfo.endpoint, "host"))
+        address = str(_network(server.conninfo).host)
         assert address == "127.0.0.1"
         assert show(server, "listen_addresses") == "127.0.0.1"
 
@@ -107,7 +122,7 @@ def test_no_password_is_in_argv_nor_in_a_stage(warm_cache: Path) -> None:
             except OSError:
                 continue
         directory = server._handle.cluster.data  # type: ignore[attr-defined] # an embedded handle
-        sockets = Path(str(getattr(server._handle.control.endpoint, "socket_path")))
+        sockets = Path(str(_socket(server._handle.control).socket_path))
         for private in (directory, sockets, directory.parent):
             assert stat.S_IMODE(private.stat().st_mode) & 0o077 == 0
     for stage in (warm_cache / "embedded" / "v1" / "stages").iterdir():
@@ -118,10 +133,13 @@ def test_no_password_is_in_argv_nor_in_a_stage(warm_cache: Path) -> None:
 
 def test_a_stage_holds_no_password_of_the_superuser() -> None:
     definition = Definition().apply_sql_statement(
-        "look", "CREATE TABLE looked AS SELECT rolpassword FROM pg_authid WHERE rolname = 'app'; CREATE ROLE app PASSWORD 'x'"
+        "look",
+        "CREATE TABLE looked AS SELECT rolpassword FROM pg_authid WHERE rolname = 'app'; CREATE ROLE app PASSWORD 'x'",
     )
     with boot(definition) as server, client.connect(server.conninfo) as connection:
-        verifiers = dict(connection.rows("SELECT rolname, left(rolpassword, 14) FROM pg_authid WHERE rolcanlogin OR rolname = 'app'"))
+        verifiers = dict(
+            connection.rows("SELECT rolname, left(rolpassword, 14) FROM pg_authid WHERE rolcanlogin OR rolname = 'app'")
+        )
         assert verifiers == {"postgres": "SCRAM-SHA-256$", "app": "SCRAM-SHA-256$"}, "roles of seeds keep theirs"
 
 
@@ -178,8 +196,9 @@ def test_a_backend_of_another_release_says_so(backend: str) -> None:
 
 
 def test_a_container_script_is_refused_before_anything_starts(cache_directory: Path) -> None:
-    with pytest.raises(BackendError, match="seed 'packages'"), boot(
-        Definition().apply_container_script("packages", "apt-get install -y x")
+    with (
+        pytest.raises(BackendError, match="seed 'packages'"),
+        boot(Definition().apply_container_script("packages", "apt-get install -y x")),
     ):
         pass
     assert not (cache_directory / "embedded" / "v1" / "stages").exists()
@@ -254,7 +273,10 @@ def test_a_program_sees_exactly_what_the_api_reports() -> None:
 
     with boot(Definition()) as server:
         done = subprocess.run(
-            ["sh", "-c", "env | grep -E '^(PG[A-Z]|DATABASE_URL)'"], env=server.environment(), capture_output=True, text=True
+            ["sh", "-c", "env | grep -E '^(PG[A-Z]|DATABASE_URL)'"],
+            env=server.environment(),
+            capture_output=True,
+            text=True,
         )
         seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
         assert seen == server.env()

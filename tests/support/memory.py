@@ -41,7 +41,7 @@ class MemoryHandle:
 
     control = conninfo
 
-    def ended(self, within: float) -> bool:
+    def ended(self, within: float) -> bool:  # noqa: ARG002 -- it ends at once
         return not self.running
 
     log_file: Path | None = None
@@ -81,7 +81,7 @@ class MemoryStore:
         images = self.get([Reference(name=repository, tag=Tag.parse(key)) for key in keys]).values()
         return tuple(sorted(images, key=lambda image: image.created))
 
-    def remove(self, reference: Reference, *, force: bool) -> bool:
+    def remove(self, reference: Reference, *, force: bool) -> bool:  # noqa: ARG002 -- as clones do not need it
         key = key_of(reference)
         with self.guard:
             if (reference.name, key) not in self.names:

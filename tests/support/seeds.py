@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pg_ephemeral.errors import SeedFailed
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
 from pg_ephemeral.server import SeedTarget
-
 from support.memory import MemoryHandle
 
 
@@ -25,7 +25,7 @@ class WordSeed:
     before: Callable[[], None] | None = None
     kind: str = "word"
 
-    def load(self, context: LoadContext) -> LoadedSeed:
+    def load(self, context: LoadContext) -> LoadedSeed:  # noqa: ARG002 -- nothing to read
         return LoadedWord(seed=self)
 
     def describe(self) -> Mapping[str, object]:
@@ -59,7 +59,7 @@ class LoadedWord:
         handle.words.append(self.seed.word)
 
 
-def words(text: str, **options: bool) -> tuple[Seed, ...]:
+def words(text: str, **options: Any) -> tuple[Seed, ...]:
     """One seed per word, named after it; a word that ends with ``!`` is not cached."""
     return tuple(
         WordSeed(name=SeedName(word.rstrip("!")), word=word.rstrip("!"), cached=not word.endswith("!"), **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from pg_ephemeral.errors import BackendError
 from pg_ephemeral.postgres import account
 from pg_ephemeral.process import Invocation, capture

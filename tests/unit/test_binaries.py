@@ -1,10 +1,11 @@
-"""Finding PostgreSQL: where it is looked for, what versions mean, what is chosen, and what is said when nothing fits."""
+"""Finding PostgreSQL: where it is looked for, what versions mean, what is chosen, what is said if nothing fits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
 from pg_ephemeral.errors import PostgresNotFound
 from pg_ephemeral.postgres import binaries
 from pg_ephemeral.postgres.binaries import Places, Request, Version, find, installations, machine_platform

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from pg_ephemeral import cache
 from pg_ephemeral.cache import open_cache, populate, populate_only
 from pg_ephemeral.definition import Definition, InstanceName

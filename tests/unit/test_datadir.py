@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.postgres.datadir import clone, restore, scan, seal
 
@@ -41,7 +42,7 @@ def test_a_clone_has_the_same_content_and_times(sealed: Path, tmp_path: Path) ->
     assert content(tmp_path / "copy") == content(sealed)
     assert scan(tmp_path / "copy") == tree
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o700
-    assert not os.path.samefile(tmp_path / "copy/PG_VERSION", sealed / "PG_VERSION")
+    assert not (tmp_path / "copy/PG_VERSION").samefile(sealed / "PG_VERSION")
 
 
 def test_restoring_undoes_whatever_a_server_did(sealed: Path, tmp_path: Path) -> None:
@@ -84,9 +85,9 @@ def test_sealing_shares_what_did_not_change_and_copies_what_did(sealed: Path, tm
     (working / "base/1/100").write_bytes(b"z" * 8192)
     sealed_again = seal(working, tmp_path / "next", wal_file=WAL, parent=(sealed, tree))
     assert content(tmp_path / "next") == content(working)
-    assert os.path.samefile(tmp_path / "next/PG_VERSION", sealed / "PG_VERSION")
-    assert not os.path.samefile(tmp_path / "next/base/1/100", sealed / "base/1/100")
-    assert not os.path.samefile(tmp_path / "next/base/1/100", working / "base/1/100")
+    assert (tmp_path / "next/PG_VERSION").samefile(sealed / "PG_VERSION")
+    assert not (tmp_path / "next/base/1/100").samefile(sealed / "base/1/100")
+    assert not (tmp_path / "next/base/1/100").samefile(working / "base/1/100")
     assert scan(tmp_path / "next") == sealed_again
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.labels import Metadata, SeedEntry
@@ -53,9 +54,19 @@ def test_absent_tls_leaves_no_label() -> None:
 def test_there_is_no_room_for_a_secret_or_a_seeds_text() -> None:
     assert sorted(METADATA.to_labels()) == [
         f"pg-ephemeral.{name}"
-        for name in (
-            "database image instance key platform postgres seeds ssl.hostname superuser.database superuser.user version"
-        ).split()
+        for name in [
+            "database",
+            "image",
+            "instance",
+            "key",
+            "platform",
+            "postgres",
+            "seeds",
+            "ssl.hostname",
+            "superuser.database",
+            "superuser.user",
+            "version",
+        ]
         if name != "database"
     ]
 
@@ -70,7 +81,13 @@ def test_a_missing_label_is_named(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("key", "short"), ("seeds", "no json"), ("seeds", '[{"name": "x"}]'), ("seeds", "7"), ("seeds", '[{"name":"x","type":"y","hash":"z"}]')],
+    [
+        ("key", "short"),
+        ("seeds", "no json"),
+        ("seeds", '[{"name": "x"}]'),
+        ("seeds", "7"),
+        ("seeds", '[{"name":"x","type":"y","hash":"z"}]'),
+    ],
 )
 def test_a_malformed_label_is_named(name: str, value: str) -> None:
     labels = METADATA.to_labels() | {f"pg-ephemeral.{name}": value}

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.lock import exclusive
 
@@ -34,9 +35,7 @@ def test_a_free_lock_is_had_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_holder_lets_go(tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "lock"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None
     assert holder.stdin is not None
     assert holder.stdout.readline() == b"held\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pg_ephemeral.plan import Reason, Status, make_plan, seed_statuses
 
+from pg_ephemeral.plan import Reason, Status, make_plan, seed_statuses
 from unit.test_chain import chain
 
 

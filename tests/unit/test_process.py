@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.process import Invocation, capture, foreground, guarded
 
@@ -54,7 +55,7 @@ def test_a_program_that_may_not_run_is_126(tmp_path: Path) -> None:
 
 
 def test_capture_ends_a_program_that_takes_too_long() -> None:
-    with pytest.raises(ProcessError, match="within 0.2 s"):
+    with pytest.raises(ProcessError, match=r"within 0\.2 s"):
         capture(Invocation(argv=("sleep", "60")), timeout=0.2)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pg_ephemeral
 import pytest
+
+import pg_ephemeral
 
 
 def test_all_is_what_can_be_had() -> None:
@@ -22,7 +23,9 @@ def test_another_name_is_an_attribute_error() -> None:
 
 
 def test_importing_the_package_imports_none_of_its_dependencies() -> None:
-    program = "import sys, pg_ephemeral; print(*(name for name in ('psycopg', 'msgspec', 'rich') if name in sys.modules))"
+    program = (
+        "import sys, pg_ephemeral; print(*(name for name in ('psycopg', 'msgspec', 'rich') if name in sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from pg_ephemeral.config.duration import DURATION_PATTERN, parse_duration
 from pg_ephemeral.config.seeds import SEEDS
 from pg_ephemeral.config.shape import Choice, Key, Named, Scalar, Switch, Table, Text
 from pg_ephemeral.definition import BackendChoice, InstanceName, Tls
-from pg_ephemeral.config.duration import DURATION_PATTERN, parse_duration
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
