@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -69,6 +68,8 @@ async def aboot(
     progress: Progress = silent,
 ) -> AsyncIterator[Server]:
     """``boot`` for asynchronous callers: the work is done in a thread, and cancellation leaves nothing behind."""
+    import asyncio  # only its users pay for it
+
     manager = boot(definition, config=config, instance=instance, backend=backend, progress=progress)
     entering = asyncio.ensure_future(asyncio.to_thread(manager.__enter__))
     try:

@@ -145,6 +145,9 @@ def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> 
     found = backend.images.get([mine, theirs, absent])
     assert set(found) == {mine, theirs}
     assert found[mine].labels == LABELS
+    assert backend.images.list(theirs.name) == (), "to look is not to keep"
+    backend.images.tag(theirs)
+    backend.images.tag(absent)
     assert [image.reference for image in backend.images.list(theirs.name)] == [theirs]
 
     assert backend.images.remove(mine, force=False)

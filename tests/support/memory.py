@@ -69,10 +69,14 @@ class MemoryStore:
             for reference in references:
                 key = key_of(reference)
                 if key in self.stages:
-                    self.names.add((reference.name, key))
                     labels, words, created = self.stages[key]
                     found[reference] = Image(reference=reference, labels=labels, created=created, size=len(words))
             return found
+
+    def tag(self, reference: Reference) -> None:
+        with self.guard:
+            if key_of(reference) in self.stages:
+                self.names.add((reference.name, key_of(reference)))
 
     def list(self, repository: Name) -> tuple[Image, ...]:
         from pg_ephemeral.oci.reference import Tag

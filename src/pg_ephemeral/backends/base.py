@@ -59,6 +59,10 @@ class ImageStore(Protocol):
         """Those of ``references`` that are present, in one look. Raises ``CacheError``."""
         ...
 
+    def tag(self, reference: Reference) -> None:
+        """Know a present stage by this name as well; does nothing for one that is absent. Raises ``CacheError``."""
+        ...
+
     def list(self, repository: Name) -> tuple[Image, ...]:
         """The stages kept under this repository, oldest first. Raises ``CacheError``."""
         ...

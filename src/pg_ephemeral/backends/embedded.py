@@ -25,12 +25,13 @@ from pg_ephemeral.postgres import account as accounts
 from pg_ephemeral.postgres import binaries, client, datadir
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation, Request
-from pg_ephemeral.postgres.cluster import Cluster, Settings
+from pg_ephemeral.postgres.cluster import Cluster
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import Owner
 from pg_ephemeral.postgres.initdb import initialise, options
 from pg_ephemeral.postgres.names import quote_identifier
 from pg_ephemeral.postgres.relocate import readable_for
+from pg_ephemeral.postgres.server_settings import Settings
 from pg_ephemeral.postgres.tls import Certificates
 from pg_ephemeral.process import Invocation
 

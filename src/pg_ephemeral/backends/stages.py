@@ -45,13 +45,25 @@ class Stages:
         self.mode = 0o700 if owner is None else 0o711
 
     def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
-        """Those that are present, by their key alone; each is then known by the name it was asked for."""
+        """Those that are present, by their key alone."""
         found = {}
         for reference in references:
             image = self._image(reference)
             if image is not None:
                 found[reference] = image
         return found
+
+    def tag(self, reference: Reference) -> None:
+        """Let this repository name the stage, too, which is kept until the last of those who name it forgets it."""
+        key = key_of(reference)
+        name = self._names(reference.name) / key
+        if name.exists() or not self._stage(key).exists():
+            return
+        ensure_directory(name.parent, mode=self.mode)
+        try:
+            name.touch(exist_ok=True)
+        except OSError as error:
+            raise unusable(self.root, error) from error
 
     def list(self, repository: Name) -> tuple[Image, ...]:
         """The stages that this repository names, oldest first."""
@@ -120,7 +132,7 @@ class Stages:
                 raise unusable(self.root, error) from error
         finally:
             ingest.close()
-        self._remember(reference)
+        self.tag(reference)
 
     def _parent(self, key: CacheKey | None) -> tuple[Path, Tree] | None:
         """The stage to share files with; one that a reset took away meanwhile is no loss but of space."""
@@ -143,17 +155,7 @@ class Stages:
             raise unusable(self.root, error) from error
         except msgspec.DecodeError as error:
             raise _damaged(stage, error) from error
-        self._remember(reference)
         return Image(reference=reference, labels=about.labels, created=created, size=about.size)
-
-    def _remember(self, reference: Reference) -> None:
-        name = self._names(reference.name) / key_of(reference)
-        if not name.exists():
-            ensure_directory(name.parent, mode=self.mode)
-            try:
-                name.touch(exist_ok=True)
-            except OSError as error:
-                raise unusable(self.root, error) from error
 
     def _delete(self, key: CacheKey) -> None:
         """Take a stage out of sight in one step, then remove it."""

@@ -11,9 +11,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pg_ephemeral.errors import ServerError
@@ -22,12 +20,12 @@ from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation
 from pg_ephemeral.postgres.client import Client
-from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
+from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import remove
 from pg_ephemeral.postgres.initdb import server_environment
-from pg_ephemeral.postgres.keeper import Keeper
+from pg_ephemeral.postgres.keeper import Keeper, Order
 from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
-from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
+from pg_ephemeral.postgres.server_settings import LOOPBACK, Place, Settings, access_rules, command_line, control, public
 from pg_ephemeral.process import Invocation, capture
 
 #: How the directories of sockets are called, and the file in a run directory that says which one is its.
@@ -37,23 +35,9 @@ SOCKETS_NOTE = "sockets"
 _POLL = 0.002
 _PORT_ATTEMPTS = 5
 _LOG_LINES = 15
-_LOOPBACK = "127.0.0.1"
 
 #: The database that initdb always makes: where we connect while the wanted one may not exist yet.
 _MAINTENANCE = "postgres"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to run a server. ``parameters`` are complete; ``timeout`` is in seconds until it must answer."""
-
-    superuser: str
-    database: str
-    parameters: Mapping[str, str]
-    timeout: float
-    certificates: Certificates | None = None
-    hostname: str | None = None
-    application_name: str | None = None
 
 
 class Cluster:
@@ -71,8 +55,8 @@ class Cluster:
         self._account = account
         self._keeper: Keeper | None = None
         self._sockets: Path | None = None
+        self._place = Place(run=run, sockets=run, port=0)
         self._password = ""
-        self._port = 0
         self._log_start = 0
 
     def start(self) -> None:
@@ -134,27 +118,12 @@ class Cluster:
 
     def control_of(self, database: str) -> Conninfo:
         """As ``control``, to another database."""
-        return self._control(database)
+        return control(self.settings, self._place, database=database, password=self._password)
 
     @property
     def conninfo(self) -> Conninfo:
         """The superuser's connection by TCP: what callers and their programs are given."""
-        settings = self.settings
-        tls = settings.certificates is not None and settings.hostname is not None
-        endpoint = NetworkEndpoint(
-            host=str(settings.hostname) if tls else _LOOPBACK,
-            port=self._port,
-            host_addr=_LOOPBACK if tls else None,
-        )
-        return Conninfo(
-            endpoint=endpoint,
-            user=settings.superuser,
-            database=settings.database,
-            password=self._password,
-            application_name=settings.application_name,
-            sslmode=SslMode.VERIFY_FULL if tls else SslMode.DISABLE,
-            sslrootcert=str(self.run / "tls" / CA_FILE) if tls else None,
-        )
+        return public(self.settings, self._place, password=self._password)
 
     def recent_log(self, lines: int = _LOG_LINES) -> str:
         """The last lines this start of the server has logged."""
@@ -180,78 +149,33 @@ class Cluster:
             )
         return found[1]
 
-    def _control(self, database: str, *, password: bool = True) -> Conninfo:
-        return Conninfo(
-            endpoint=SocketEndpoint(socket_path=str(self._sockets), port=self._port),
-            user=self.settings.superuser,
-            database=database,
-            password=self._password if password else None,
-            application_name=self.settings.application_name,
-            sslmode=SslMode.DISABLE,
-        )
-
     def _launch(self) -> None:
+        """Start the server program under a new keeper; the previous one, whose server ended, is let go then."""
         if self._sockets is None:
             self._sockets = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=socket_parent()))
             self._give(self._sockets)
             self._write(self.run / SOCKETS_NOTE, str(self._sockets))
         self._password = random_password()
-        self._port = _free_port()
-        self._write_access_rules(bootstrap=True)
+        self._place = Place(run=self.run, sockets=self._sockets, port=_free_port())
+        self._write(self._place.access_rules, access_rules(self.settings, bootstrap=True))
         self._write_certificates()
         with suppress(FileNotFoundError):
             (self.run / "exited").unlink()
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
-        previous, self._keeper = (
-            self._keeper,
-            Keeper(
-                self._argv(),
-                account=self._account,
-                log=self.log,
-                run=self.run,
-                sockets=self._sockets,
-                environment=server_environment(),
-            ),
+        keeper = Keeper(
+            command_line(self.installation.program("postgres"), self.settings, self._place),
+            account=self._account,
+            log=self.log,
+            run=self.run,
+            sockets=self._sockets,
+            environment=server_environment(),
         )
+        previous, self._keeper = self._keeper, keeper
         if previous is not None:
             previous.dismiss(clean_up=False)
 
-    def _argv(self) -> tuple[str, ...]:
-        """The server's command line: the parameters, and on top of them what is not for anybody to change."""
-        fixed = {
-            "listen_addresses": _LOOPBACK,
-            "port": str(self._port),
-            "unix_socket_directories": str(self._sockets),
-            "unix_socket_permissions": "0700",
-            "hba_file": str(self.run / "hba.conf"),
-            "log_destination": "stderr",
-            "logging_collector": "off",
-        }
-        if self.settings.certificates is not None:
-            tls = self.run / "tls"
-            fixed |= {
-                "ssl": "on",
-                "ssl_cert_file": str(tls / CERTIFICATE_FILE),
-                "ssl_key_file": str(tls / KEY_FILE),
-                "ssl_ca_file": "",
-            }
-        options = [
-            text for name, value in {**self.settings.parameters, **fixed}.items() for text in ("-c", f"{name}={value}")
-        ]
-        return (self.installation.program("postgres"), "-D", str(self.data), *options)
-
-    def _write_access_rules(self, *, bootstrap: bool) -> None:
-        """Bootstrap rules let the superuser in by the socket, in a directory only we can enter, to set a password."""
-        host = "hostssl" if self.settings.certificates is not None else "host"
-        rules = [
-            *([f"local all {quote_identifier(self.settings.superuser)} trust"] if bootstrap else []),
-            "local all all scram-sha-256",
-            f"{host} all all {_LOOPBACK}/32 scram-sha-256",
-        ]
-        self._write(self.run / "hba.conf", "\n".join(rules) + "\n")
-
     def _write_certificates(self) -> None:
-        certificates, directory = self.settings.certificates, self.run / "tls"
+        certificates, directory = self.settings.certificates, self._place.tls
         if certificates is None or directory.exists():
             return
         directory.mkdir(mode=0o700)
@@ -280,7 +204,8 @@ class Cluster:
         """Connect as soon as the server accepts connections; fail as soon as it is dead."""
         assert self._keeper is not None  # noqa: S101 -- called after _launch
         deadline = time.monotonic() + self.settings.timeout
-        listening = Path(f"{self._sockets}/.s.PGSQL.{self._port}")
+        listening = self._place.sockets / f".s.PGSQL.{self._place.port}"
+        bootstrap = control(self.settings, self._place, database=_MAINTENANCE, password=None)
         while True:
             if self._keeper.ended(within=_POLL):
                 raise ServerError(
@@ -289,7 +214,7 @@ class Cluster:
                     hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
                 )
             if listening.exists():
-                connection = client.try_connect(self._control(_MAINTENANCE, password=False))
+                connection = client.try_connect(bootstrap)
                 if connection is not None:
                     return connection
             if time.monotonic() >= deadline:
@@ -306,13 +231,13 @@ class Cluster:
         connection.execute(f"ALTER ROLE {quote_identifier(user)} PASSWORD {quote_literal(verifier)}")
         if database != _MAINTENANCE and not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
             connection.execute(f"CREATE DATABASE {quote_identifier(database)}")
-        self._write_access_rules(bootstrap=False)
+        self._write(self._place.access_rules, access_rules(self.settings, bootstrap=False))
         connection.execute("SELECT pg_reload_conf()")
 
-    def _end(self, order: str, *, timeout: float | None) -> None:
+    def _end(self, order: Order, *, timeout: float | None) -> None:
         if self._keeper is None:
             return
-        self._keeper.order("INT" if order == "INT" else "QUIT")
+        self._keeper.order(order)
         if not self._keeper.ended(within=timeout):
             raise ServerError(
                 f"the server did not shut down within {timeout:g} s" if timeout else "the server did not shut down",
@@ -322,6 +247,6 @@ class Cluster:
 
 def _free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
