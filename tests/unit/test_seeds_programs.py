@@ -246,9 +246,10 @@ class TestKeyPaths:
         assert caught.value.hint is not None
 
     @pytest.mark.parametrize("pattern", ["/etc/*", ""])
-    def test_what_is_no_pattern(self, pattern: str, project: Path) -> None:
-        with pytest.raises(SeedLoadError, match="seed 'migrate': key path"):
-            self.files(project, pattern)
+    def test_a_pattern_is_relative(self, pattern: str) -> None:
+        with pytest.raises(InvalidValue, match="is no relative pattern") as caught:
+            KeyPaths(paths=(pattern,))
+        assert caught.value.kind == "invalid-paths"
 
     def test_there_is_at_least_one(self) -> None:
         with pytest.raises(InvalidValue):

@@ -205,7 +205,8 @@ class Cluster:
         assert self._keeper is not None  # noqa: S101 -- called after _launch
         deadline = time.monotonic() + self.settings.timeout
         listening = self._place.sockets / f".s.PGSQL.{self._place.port}"
-        bootstrap = control(self.settings, self._place, database=_MAINTENANCE, password=None)
+        # It is not asked for yet, but without one libpq would look into the caller's password file.
+        bootstrap = control(self.settings, self._place, database=_MAINTENANCE, password=self._password)
         while True:
             if self._keeper.ended(within=_POLL):
                 raise ServerError(

@@ -84,7 +84,7 @@ def access_rules(settings: Settings, *, bootstrap: bool) -> str:
     return f"local all all {local}\n{host} all all {LOOPBACK}/32 scram-sha-256\n"
 
 
-def control(settings: Settings, place: Place, *, database: str, password: str | None) -> Conninfo:
+def control(settings: Settings, place: Place, *, database: str, password: str) -> Conninfo:
     """The superuser's connection by the unix socket."""
     endpoint = SocketEndpoint(socket_path=str(place.sockets), port=place.port)
     return _conninfo(settings, endpoint, database=database, password=password)
@@ -105,7 +105,7 @@ def public(settings: Settings, place: Place, *, password: str) -> Conninfo:
 
 
 def _conninfo(
-    settings: Settings, endpoint: Endpoint, *, database: str, password: str | None, root: str | None = None
+    settings: Settings, endpoint: Endpoint, *, database: str, password: str, root: str | None = None
 ) -> Conninfo:
     return Conninfo(
         endpoint=endpoint,
