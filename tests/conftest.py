@@ -36,7 +36,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No libpq variable, nor one of ours, reaches a test from outside, except where a cache may be."""
     for name in list(os.environ):
-        if name.startswith(_LIBPQ) and name != machine.REQUIRE_VARIABLE:
+        if name.startswith(_LIBPQ):
             monkeypatch.delenv(name)
 
 

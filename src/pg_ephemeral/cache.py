@@ -295,6 +295,9 @@ class _Builder:
             if handle.ended(within=_DEATH_IS_KNOWN):
                 raise _died(stage, handle) from error
             raise
+        except CacheError as error:
+            message = f"seed {stage.name!r}: its stage cannot be kept: {error.message}"
+            raise CacheError(message, hint=error.hint, detail=error.detail) from error
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
 

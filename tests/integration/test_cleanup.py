@@ -269,3 +269,19 @@ def test_another_users_leftovers_are_not_ours_to_sweep(cache_directory: Path, tm
     with boot(Definition(directory=tmp_path)):
         assert strange.exists()
     strange.rmdir()
+
+
+def test_a_tablespace_elsewhere_is_refused_by_the_name_of_its_seed(cache_directory: Path, tmp_path: Path) -> None:
+    """The stage would be the data directory without what lies elsewhere."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    definition = Definition(directory=tmp_path).apply_sql_statement(
+        "space", f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'"
+    )
+    with (
+        pytest.raises(CacheError, match=r"seed 'space': its stage cannot be kept: .*pg_tblspc") as caught,
+        boot(definition),
+    ):
+        pass
+    assert "tablespace" in (caught.value.hint or "")
+    assert runs(cache_directory) == []

@@ -158,7 +158,7 @@ class EmbeddedBackend:
     def resume(self, handle: Handle, spec: ServerSpec) -> None:
         """Start the same data directory again."""
         cluster = _own(handle).cluster
-        cluster.settings = _settings(spec)
+        cluster.settings = _settings(spec, before=cluster.settings)
         cluster.start()
 
     def remove(self, handle: Handle) -> None:
@@ -228,13 +228,17 @@ def _request(image: ImageWord, *, tls: bool) -> Request:
     return Request(text=str(image), major=version.major, minor=version.minor, prerelease=prerelease, tls=tls)
 
 
-def _settings(spec: ServerSpec) -> Settings:
+def _settings(spec: ServerSpec, *, before: Settings | None = None) -> Settings:
+    """What the cluster is told; certificates that it already has for this host name are kept."""
+    certificates = before.certificates if before is not None and before.hostname == spec.tls else None
+    if certificates is None and spec.tls is not None:
+        certificates = Certificates.issue(spec.tls)
     return Settings(
         superuser=spec.superuser,
         database=spec.database,
         parameters=spec.parameters,
         timeout=spec.timeout,
-        certificates=Certificates.issue(spec.tls) if spec.tls is not None else None,
+        certificates=certificates,
         hostname=spec.tls,
         application_name=spec.application_name,
     )

@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -132,14 +133,11 @@ def seal(
             _make_directory(target / directory, owner)
         copier = Copier(working, target, owner)
         for path, stamp in files.items():
-            shared = (
-                None if parent is None else _shared(working / path, stamp, parent[0] / path, parent[1].files.get(path))
-            )
-            if parent is not None and shared is not None:
-                os.link(parent[0] / path, target / path)
-                files[path] = shared
-            else:
+            shared = None if parent is None else _link(path, stamp, working, target, *parent)
+            if shared is None:
                 copier.copy(path, stamp)
+            else:
+                files[path] = shared
     except OSError as error:
         raise unusable(target, error) from error
     return Tree(directories=everything.directories, files=files)
@@ -150,11 +148,19 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _shared(file: Path, stamp: Stamp, sealed: Path, sealed_stamp: Stamp | None) -> Stamp | None:
-    """The stamp of the parent's file if it is the same as ours: by its stamp, or, rewritten, by its content."""
-    if sealed_stamp is None or sealed_stamp[0] != stamp[0]:
+def _link(path: str, stamp: Stamp, working: Path, target: Path, sealed: Path, tree: Tree) -> Stamp | None:
+    """Link the parent's file if it is the same as ours, by its stamp or, rewritten, by its content; return its stamp.
+
+    None when it is another one, when somebody removed it meanwhile, or when this file system has no such links.
+    """
+    theirs = tree.files.get(path)
+    if theirs is None or theirs[0] != stamp[0]:
         return None
-    return sealed_stamp if sealed_stamp == stamp or filecmp.cmp(file, sealed, shallow=False) else None
+    with suppress(OSError):
+        if theirs == stamp or filecmp.cmp(working / path, sealed / path, shallow=False):
+            os.link(sealed / path, target / path)
+            return theirs
+    return None
 
 
 def _kept(path: str, wal_file: str) -> bool:
