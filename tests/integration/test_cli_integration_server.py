@@ -169,9 +169,9 @@ def test_an_unknown_instance_writes_nothing(project: Project, wrappers: list[Wra
 
 
 _PARENT = """
-import subprocess, sys, time
+import signal, subprocess, sys
 server = subprocess.Popen(sys.argv[1:], close_fds=False)
-time.sleep(300)
+signal.pause()
 """
 
 
