@@ -226,7 +226,7 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> Non
     assert said[1] == "left:"
 
 
-# fault: W23
+# fault: W23, W34
 def test_an_unusable_cache_directory_is_named_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")

@@ -144,6 +144,7 @@ def test_a_stage_holds_no_password_of_the_superuser() -> None:
 
 
 # acceptance: 70
+# fault: W38
 @pytest.mark.needs("tls")
 def test_tls_is_verified_in_full_and_nothing_else_is_let_in() -> None:
     from dataclasses import replace

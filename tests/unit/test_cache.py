@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral import cache
+from pg_ephemeral.backends.base import Image
 from pg_ephemeral.cache import open_cache, populate, populate_only
 from pg_ephemeral.definition import Definition, InstanceName
 from pg_ephemeral.errors import BackendError, CacheError, SeedFailed, ServerError
 from pg_ephemeral.labels import Metadata
 from pg_ephemeral.lifecycle import boot
-from pg_ephemeral.oci.reference import Registry
+from pg_ephemeral.oci.reference import Reference, Registry
 from pg_ephemeral.progress import ClusterStarted, Event, Finished, SeedFinished, SeedStarted, Waiting
-from support.memory import MemoryBackend, MemoryHandle
+from pg_ephemeral.seeds.base import SeedName
+from support.memory import MemoryBackend, MemoryHandle, MemoryStore
 from support.seeds import WordSeed, words
 
 
@@ -34,6 +38,7 @@ def rows(backend: MemoryBackend) -> list[str]:
     return running.words
 
 
+# fault: W52
 def test_a_cold_boot_builds_each_stage_on_one_server(backend: MemoryBackend) -> None:
     with boot(definition("a b c"), backend=backend) as server:
         assert rows(backend) == ["a", "b", "c"]
@@ -43,12 +48,37 @@ def test_a_cold_boot_builds_each_stage_on_one_server(backend: MemoryBackend) -> 
     assert backend.left_behind() == []
 
 
+# fault: W53
 def test_a_warm_boot_applies_nothing(backend: MemoryBackend) -> None:
     populate_only(open_cache(definition("a b"), backend))
-    commits = backend.commits
+    commits, starts, resumes = backend.commits, backend.starts, backend.resumes
     with boot(definition("a b"), backend=backend):
         assert rows(backend) == ["a", "b"]
-    assert backend.commits == commits
+    assert (backend.commits, backend.starts, backend.resumes) == (commits, starts + 1, resumes)
+
+
+# fault: W54
+@pytest.mark.parametrize("text", ["a", "a b c d e f g h"])
+def test_however_long_the_chain_the_store_is_looked_at_once(tmp_path: Path, text: str) -> None:
+    looks = []
+
+    class Watched(MemoryStore):
+        def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+            found = super().get(references)
+            looks.append(found)
+            return found
+
+    backend = MemoryBackend(tmp_path, store=Watched())
+    populate_only(open_cache(definition(text), backend))
+    starts, opened = backend.starts, open_cache(definition(text), backend)
+    for look in (cache.status, populate_only):
+        looks.clear()
+        look(opened)
+        assert len(looks) == 1
+    looks.clear()
+    with boot(definition(text), backend=backend):
+        assert len(looks) == 1
+    assert backend.starts == starts + 1
 
 
 # fault: W1
@@ -98,6 +128,27 @@ def test_progress_tells_the_whole_story(backend: MemoryBackend) -> None:
     assert [(event.position, event.total, event.cached) for event in started] == [(1, 2, True), (2, 2, False)]
 
 
+# fault: W51
+def test_the_slow_seed_is_found_by_its_duration(backend: MemoryBackend) -> None:
+    def dawdle() -> None:
+        until = time.monotonic() + 0.1
+        while time.monotonic() < until:
+            pass
+
+    slow = WordSeed(name=SeedName("b"), word="b", before=dawdle)
+    slow_again = WordSeed(name=SeedName("d"), word="d", before=dawdle, cached=False)
+    seeds = (*words("a"), slow, *words("c"), slow_again)
+    events: list[Event] = []
+    with boot(Definition(seeds=seeds, directory=Path("/")), backend=backend, progress=events.append):
+        pass
+    seconds = {event.name: event.seconds for event in events if isinstance(event, SeedFinished)}
+    assert list(seconds) == ["a", "b", "c", "d"], "each in its turn, cached or not"
+    assert min(seconds["b"], seconds["d"]) >= 0.1
+    assert max(seconds["a"], seconds["c"]) < 0.1
+    assert isinstance(events[-1], Finished)
+    assert events[-1].seconds >= sum(seconds.values())
+
+
 # fault: W26
 @pytest.mark.parametrize("text", ["a", "a!"])
 def test_a_failing_seed_leaves_nothing(backend: MemoryBackend, text: str) -> None:
@@ -136,8 +187,6 @@ def test_the_callers_own_error_is_what_comes_out(backend: MemoryBackend) -> None
 def test_an_interrupt_while_building_leaves_nothing(backend: MemoryBackend) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
-
-    from pg_ephemeral.seeds.base import SeedName
 
     seeds = (*words("a"), WordSeed(name=SeedName("b"), word="b", before=interrupt))
     with pytest.raises(KeyboardInterrupt), boot(Definition(seeds=seeds, directory=Path("/")), backend=backend):
@@ -202,6 +251,7 @@ def test_a_reset_between_planning_and_starting_is_survived(backend: MemoryBacken
     assert backend.left_behind() == []
 
 
+# acceptance: 118
 # fault: W18, W20
 def test_a_stage_describes_itself_and_what_it_holds(backend: MemoryBackend) -> None:
     opened = open_cache(definition("a b c"), backend)
@@ -221,8 +271,6 @@ def test_inspecting_what_is_absent_names_it(backend: MemoryBackend) -> None:
 
 
 def test_one_of_two_at_once_builds_and_the_other_waits(backend: MemoryBackend, tmp_path: Path) -> None:
-    from pg_ephemeral.seeds.base import SeedName
-
     waits = threading.Event()
     applied: list[str] = []
     waited_for: list[str] = []

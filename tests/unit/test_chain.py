@@ -138,7 +138,7 @@ def test_text_that_moves_from_one_seed_to_the_next_changes_the_last_key() -> Non
     assert chain("ab c").keys[-1] != chain("a bc").keys[-1]
 
 
-# fault: W5, W15
+# fault: W5, W6, W15
 @pytest.mark.parametrize(
     "cluster",
     [

@@ -63,6 +63,7 @@ def test_text_that_is_no_dump_is_kept() -> None:
     assert settled(b"\\restrict x\nSELECT 1;") == b"\\restrict x\nSELECT 1;\n"
 
 
+# acceptance: 199, 210
 @pytest.mark.parametrize(
     ("wanted", "arguments"),
     [

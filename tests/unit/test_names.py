@@ -171,6 +171,7 @@ def test_parse_port_refuses(text):
     assert caught.value.kind == "invalid-port"
 
 
+# acceptance: 206
 @pytest.mark.parametrize(
     ("text", "kind"), [("PATH", None), ("a b", None), ("", "empty"), ("A=B", "invalid-character"), ("A\0", "nul")]
 )
@@ -178,6 +179,7 @@ def test_environment_name(text, kind):
     assert kind_of(names.environment_name, text) == kind
 
 
+# acceptance: 209
 @pytest.mark.parametrize(
     ("text", "kind"), [("", None), ("a=b\n", None), ("x" * 65535, None), ("x" * 65536, "too-long"), ("a\0", "nul")]
 )

@@ -54,6 +54,7 @@ def address(listener: socket.socket) -> Conninfo:
     return conninfo(NetworkEndpoint(host="localhost", host_addr="127.0.0.1", port=listener.getsockname()[1]))
 
 
+# fault: W55
 @pytest.mark.parametrize(
     ("answers", "ready"),
     [

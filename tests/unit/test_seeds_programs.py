@@ -84,6 +84,7 @@ class TestRunning:
             load(script(text), tmp_path).apply(FakeTarget(directory=tmp_path))
         assert caught.value.message == f"seed 'migrate': script failed: {problem}"
 
+    # fault: W33
     def test_a_command_that_fails_is_named_as_it_was_declared(self, tmp_path: Path) -> None:
         program(tmp_path / "bin" / "migrate", "exit 3")
         with pytest.raises(SeedFailed, match="seed 'migrate': bin/migrate failed: exit status 3"):

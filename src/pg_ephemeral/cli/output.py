@@ -10,7 +10,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 
 from pg_ephemeral.errors import PgEphemeralError
 
@@ -72,10 +71,15 @@ def diagnostic(*lines: str) -> None:
 
 def to_stderr(content: str) -> None:
     """Write to stderr as it stands: in one piece, for other programs write there too."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            sys.stderr.write(content)
-            sys.stderr.flush()
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(content)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # It does not take anything any more. What it still holds would make the interpreter's last flush fail, and
+        # with it our exit code.
+        sys.stderr = None
 
 
 def on_terminal() -> bool:

@@ -23,8 +23,9 @@ _TOKEN: Final = re.compile(
 #: Most lines of a long text need no tokens: whole strings, balanced parentheses, a semicolon at most at the end.
 _NOT_SIMPLE: Final = re.compile(rb"[\\$]|--|/\*")
 _STRING: Final = re.compile(rb"'[^']*'|\"[^\"]*\"")
+#: Only single characters repeat possessively: for groups, Python before 3.11.4 gets it wrong.
 _BALANCED: Final = re.compile(
-    rb"\s*+(?P<first>[^\s();'\"]*+)#(?:\(#(?:\(#\)#)*+\)#)*+(?P<end>;?)\s*+".replace(b"#", rb"[^();'\"]*+")
+    rb"\s*+(?P<first>[^\s();'\"]*+)#(?:\(#(?:\(#\)#)*\)#)*(?P<end>;?)\s*+".replace(b"#", rb"[^();'\"]*+")
 )
 
 _COMMENT_EDGE: Final = re.compile(rb"/\*|\*/")
