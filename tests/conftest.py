@@ -40,10 +40,30 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _passable(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let another user's servers through pytest's directories, which are the tests' user's alone."""
+    if machine.servers_are_foreign():
+        base = tmp_path_factory.getbasetemp()
+        for directory in (base, *base.parents):
+            directory.chmod(directory.stat().st_mode | 0o011)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """As pytest's; servers can pass through."""
+    if machine.servers_are_foreign():
+        tmp_path.chmod(0o711)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def warm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache directory for all tests that do not look into it: initdb is paid once."""
-    return tmp_path_factory.mktemp("cache")
+    directory = tmp_path_factory.mktemp("cache")
+    if machine.servers_are_foreign():
+        directory.chmod(0o711)
+    return directory
 
 
 @pytest.fixture

@@ -327,7 +327,7 @@ def _check_supported(cache: Cache) -> None:
         if stage.loaded.needs_build:
             raise BackendError(
                 f"seed {stage.name!r} is a container-script, which the {cache.backend.name} backend cannot run",
-                hint="use backend docker or podman, or a script seed, which runs on the host",
+                hint="the backends docker and podman of a later release can; a script seed runs on the host",
             )
 
 

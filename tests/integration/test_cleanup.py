@@ -285,3 +285,16 @@ def test_a_tablespace_elsewhere_is_refused_by_the_name_of_its_seed(cache_directo
         pass
     assert "tablespace" in (caught.value.hint or "")
     assert runs(cache_directory) == []
+
+
+@pytest.mark.needs("root")
+def test_a_cache_out_of_reach_of_the_servers_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pg_ephemeral.postgres import account
+
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(closed / "cache"))
+    monkeypatch.setenv(account.VARIABLE, "nobody")
+    with pytest.raises(CacheError, match="out of reach for user nobody") as caught, boot(Definition()):
+        pass
+    assert "PG_EPHEMERAL_CACHE_DIR" in (caught.value.hint or "")

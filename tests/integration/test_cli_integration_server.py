@@ -171,6 +171,7 @@ def test_an_unknown_instance_writes_nothing(project: Project, wrappers: list[Wra
 _PARENT = """
 import signal, subprocess, sys
 server = subprocess.Popen(sys.argv[1:], close_fds=False)
+signal.alarm(60)  # if nobody kills it before
 signal.pause()
 """
 

@@ -192,7 +192,7 @@ def test_the_library_boots_without_a_program_of_ours(monkeypatch: pytest.MonkeyP
 
 
 # fault: W53
-def test_a_warm_boot_is_one_server_that_is_not_shut_down_at_leisure(cache_directory: Path) -> None:
+def test_a_warm_boot_is_one_server_whose_directory_waits_for_the_next(cache_directory: Path) -> None:
     definition = Definition().apply_sql_statement("one", "CREATE TABLE one (a integer)")
     populate_only(open_cache(definition, EmbeddedBackend(definition.image)))
     with boot(definition) as server:

@@ -39,5 +39,10 @@ def required() -> frozenset[str]:
     return frozenset(filter(None, os.environ.get(REQUIRE_VARIABLE, "").replace(" ", "").split(",")))
 
 
+def servers_are_foreign() -> bool:
+    """Whether servers run as another user than the tests: root's, where user namespaces are not permitted."""
+    return os.geteuid() == 0 and abilities()["namespace"] is not None
+
+
 def with_tls() -> Installation:
     return next(one for one in installations() if one.has_tls)

@@ -24,6 +24,7 @@ def test_root_is_shown_as_somebody_else_in_a_namespace() -> None:
     assert done.stdout.strip() != b"0"
 
 
+# acceptance: 208
 @pytest.mark.needs("root")
 def test_the_variable_names_a_user_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(account.VARIABLE, "nobody")
@@ -31,6 +32,7 @@ def test_the_variable_names_a_user_instead(monkeypatch: pytest.MonkeyPatch) -> N
     assert (chosen.name, chosen.prefix, chosen.foreign) == ("nobody", (), True)
 
 
+# acceptance: 208
 @pytest.mark.needs("root")
 @pytest.mark.parametrize("name", ["root", "no-such-user"])
 def test_a_user_that_will_not_do_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -144,7 +144,7 @@ def test_the_slow_seed_is_found_by_its_duration(backend: MemoryBackend) -> None:
     seconds = {event.name: event.seconds for event in events if isinstance(event, SeedFinished)}
     assert list(seconds) == ["a", "b", "c", "d"], "each in its turn, cached or not"
     assert min(seconds["b"], seconds["d"]) >= 0.1
-    assert max(seconds["a"], seconds["c"]) < 0.1
+    assert max(seconds["a"], seconds["c"]) < min(seconds["b"], seconds["d"])
     assert isinstance(events[-1], Finished)
     assert events[-1].seconds >= sum(seconds.values())
 
@@ -199,7 +199,7 @@ def test_a_container_script_is_refused_before_anything_starts(backend: MemoryBac
     seeds = (*words("a"), *words("b", build=True))
     with pytest.raises(BackendError, match="seed 'b'") as caught:
         populate_only(open_cache(Definition(seeds=seeds, directory=Path("/")), backend))
-    assert "docker or podman" in (caught.value.hint or "")
+    assert "docker and podman" in (caught.value.hint or "")
     assert backend.starts == 0
 
 

@@ -30,7 +30,7 @@ from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import Owner
 from pg_ephemeral.postgres.initdb import initialise, options
 from pg_ephemeral.postgres.names import quote_identifier
-from pg_ephemeral.postgres.relocate import readable_for
+from pg_ephemeral.postgres.relocate import can_enter, readable_for
 from pg_ephemeral.postgres.server_settings import Settings
 from pg_ephemeral.postgres.tls import Certificates
 from pg_ephemeral.process import Invocation
@@ -211,9 +211,16 @@ class EmbeddedBackend:
             datadir.remove(working)
 
     def _give(self, path: Path) -> None:
+        """Let the servers' user have the directory, if that is another one. Raises ``CacheError`` if it cannot."""
         owner = _owner(self._account)
-        if owner is not None:
-            shutil.chown(path, owner.uid, owner.gid)
+        if owner is None:
+            return
+        shutil.chown(path, owner.uid, owner.gid)
+        if not can_enter(self._account, path):
+            raise CacheError(
+                f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as",
+                hint=f"set {CACHE_VARIABLE} to a directory that every user can pass through",
+            )
 
 
 def _request(image: ImageWord, *, tls: bool) -> Request:
@@ -222,7 +229,7 @@ def _request(image: ImageWord, *, tls: bool) -> Request:
     if version is None:
         raise BackendError(
             f"image {str(image)!r} is a container image, and the embedded backend runs an installed PostgreSQL",
-            hint="give a version, such as 18 or 17.6, or use backend docker or podman",
+            hint="give a version, such as 18 or 17.6; images are for the backends docker and podman of a later release",
         )
     prerelease = f"{version.major}{version.prerelease}" if version.prerelease else None
     return Request(text=str(image), major=version.major, minor=version.minor, prerelease=prerelease, tls=tls)

@@ -138,7 +138,7 @@ def find(request: Request, *, places: Places = EVERYWHERE) -> Installation:
             raise PostgresNotFound(
                 f"TLS needs a PostgreSQL built with OpenSSL, and none of those that fit {request.text!r} is: "
                 + "; ".join(map(str, fitting)),
-                hint="install your system's PostgreSQL server package, or use backend docker or podman",
+                hint="install your system's PostgreSQL server package, which has TLS",
             )
         fitting = with_tls
     if not fitting:

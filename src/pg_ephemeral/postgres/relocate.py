@@ -7,6 +7,7 @@ other place works.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ def readable_for(account: Account, installation: Installation, copies: Path) -> 
 
     Raises ``CacheError`` when the copy cannot be made.
     """
-    if not account.foreign or _runs(account, installation):
+    if not account.foreign or _succeeds(account, installation.program("postgres"), "--version"):
         return installation
     source = installation.bin.resolve().parent
     name = hashlib.sha256(f"{source}\n{installation.version.build}".encode()).hexdigest()[:16]
@@ -34,8 +35,13 @@ def readable_for(account: Account, installation: Installation, copies: Path) -> 
     return replace(installation, bin=target / "bin")
 
 
-def _runs(account: Account, installation: Installation) -> bool:
-    probe = Invocation(argv=(installation.program("postgres"), "--version"), env={}, cwd=Path("/"))
+def can_enter(account: Account, directory: Path) -> bool:
+    """Whether the account can get into a directory that was given to it: those above may be closed to it."""
+    return _succeeds(account, "sh", "-c", 'cd -- "$1"', "sh", str(directory))
+
+
+def _succeeds(account: Account, *argv: str) -> bool:
+    probe = Invocation(argv=argv, env={"PATH": os.defpath}, cwd=Path("/"))
     child = spawn(probe, user=account.uid, group=account.gid)
     child.communicate()
     return child.returncode == 0
