@@ -47,9 +47,12 @@ def unusable(path: Path, error: OSError) -> CacheError:
     )
 
 
-def socket_parent() -> Path:
-    """A directory with a short name for unix sockets, whose paths must stay below about 100 bytes (unix(7))."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
+def socket_parent(*, ours_alone: bool = True) -> Path:
+    """A directory with a short name for unix sockets, whose paths must stay below about 100 bytes (unix(7)).
+
+    Unless it may be ``ours_alone``, as the runtime directory is, other users can pass through it.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR") if ours_alone else None
     if runtime and len(runtime) < 50 and os.access(runtime, os.W_OK):
         return Path(runtime)
     temporary = Path(tempfile.gettempdir())

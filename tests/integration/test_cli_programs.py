@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import servers_below
+from support import machine
 from support.project import Project, eventually
 
 pytestmark = pytest.mark.needs("embedded")
@@ -181,6 +182,8 @@ def test_a_signal_while_a_seed_runs_leaves_nothing(
 ) -> None:
     project.cache = cache_directory
     began = project.directory / "began"
+    if machine.servers_are_foreign():
+        project.directory.chmod(0o777)  # the server writes there
     project.write(database_toml=f"[instances.main.seeds.slow]\n{seed.replace('$BEGAN', str(began))}\n")
     running = project.start("--quiet", "run-env", "true", start_new_session=True)
     eventually(began.exists)

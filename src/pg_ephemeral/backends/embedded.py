@@ -215,7 +215,9 @@ class EmbeddedBackend:
         owner = _owner(self._account)
         if owner is None:
             return
-        shutil.chown(path, owner.uid, owner.gid)
+        # The directory above as well, or the keeper could not remove this one.
+        for directory in (path.parent, path):
+            shutil.chown(directory, owner.uid, owner.gid)
         if not can_enter(self._account, path):
             raise CacheError(
                 f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as",

@@ -41,12 +41,12 @@ class Run:
 
 
 def new_run(parent: Path, *, mode: int = 0o700) -> Run:
-    """Make and lock a directory below ``parent``. Raises ``CacheError``."""
+    """Make and lock a directory, ours alone, below ``parent``, which has this mode. Raises ``CacheError``."""
     name = secrets.token_hex(6)
     beside, path = parent / f"{_NEW}{name}", parent / name
     ensure_directory(parent, mode=mode)
     try:
-        beside.mkdir(mode=mode)
+        beside.mkdir(mode=0o700)
         lock = os.open(beside / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try_lock(lock)
         # Only under its final name does a sweep look at it, and there it has never been without its lock.

@@ -152,7 +152,9 @@ class Cluster:
     def _launch(self) -> None:
         """Start the server program under a new keeper; the previous one, whose server ended, is let go then."""
         if self._sockets is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=socket_parent()))
+            self._sockets = Path(
+                tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=socket_parent(ours_alone=not self._account.foreign))
+            )
             self._give(self._sockets)
             self._write(self.run / SOCKETS_NOTE, str(self._sockets))
         self._password = random_password()
