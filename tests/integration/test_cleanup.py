@@ -21,6 +21,8 @@ from conftest import servers_below
 from pg_ephemeral import CacheError, Definition, SeedFailed, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.cache import open_cache, populate_only
+from pg_ephemeral.postgres import account
+from support import machine
 
 PROGRAM = """
 import sys
@@ -275,6 +277,9 @@ def test_a_tablespace_elsewhere_is_refused_by_the_name_of_its_seed(cache_directo
     """The stage would be the data directory without what lies elsewhere."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
+    if machine.servers_are_foreign():
+        owner = account.choose()
+        os.chown(elsewhere, owner.uid or 0, owner.gid or 0)
     definition = Definition(directory=tmp_path).apply_sql_statement(
         "space", f"CREATE TABLESPACE elsewhere LOCATION '{elsewhere}'"
     )
@@ -289,8 +294,6 @@ def test_a_tablespace_elsewhere_is_refused_by_the_name_of_its_seed(cache_directo
 
 @pytest.mark.needs("root")
 def test_a_cache_out_of_reach_of_the_servers_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pg_ephemeral.postgres import account
-
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(closed / "cache"))
