@@ -17,13 +17,24 @@ exec 3<&0 </dev/null
 server=$!
 echo "$server" 2>/dev/null
 
+# A program that was only just started may not have its handlers yet, and background jobs of a shell start with QUIT
+# ignored: so say it until it is heard.
+stop() {
+    while [ ! -e "$run/exited" ] && kill -QUIT "$server"; do
+        sleep 0.1
+    done
+}
+
 (
     exec >&-
     while read -r order <&3; do
-        [ "$order" = done ] && exit 0
-        kill -"$order" "$server"
+        case $order in
+            done) exit 0 ;;
+            QUIT) stop ;;
+            *) kill -"$order" "$server" ;;
+        esac
     done
-    [ -e "$run/exited" ] || kill -QUIT "$server"
+    stop
     exit 1
 ) 2>/dev/null &
 reader=$!
