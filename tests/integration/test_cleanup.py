@@ -20,6 +20,7 @@ import pytest
 from conftest import servers_below
 from pg_ephemeral import CacheError, Definition, SeedFailed, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.backends.runs import new_run, sweep
 from pg_ephemeral.cache import open_cache, populate_only
 from pg_ephemeral.postgres import account
 from support import machine
@@ -262,6 +263,36 @@ def test_a_damaged_stage_is_named_with_what_to_do(cache_directory: Path, tmp_pat
     shutil.rmtree(stage)
     with boot(definition) as server:
         assert server.running
+
+
+def test_a_run_is_removed_with_its_lock_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that whoever is killed at it leaves what the next sweep takes at once."""
+    run = new_run(tmp_path / "run")
+    for name in ("data", "a", "m", "z"):
+        (run.path / name).mkdir()
+        (run.path / name / "file").write_text("")
+    (run.path / "log").write_text("")
+    removed: list[str] = []
+    unlink = os.unlink
+
+    def noting(path: str | Path, **keywords: int | None) -> None:
+        removed.append(Path(path).name)
+        unlink(path, **keywords)
+
+    monkeypatch.setattr(os, "unlink", noting)
+    run.close()
+    assert removed[-1] == "lock"
+    assert sorted(removed) == ["file", "file", "file", "file", "lock", "log"]
+    assert not run.path.exists()
+
+
+def test_a_run_whose_lock_was_removed_first_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    half_removed = tmp_path / "run" / "0123"
+    (half_removed / "data").mkdir(parents=True)
+    assert sweep(tmp_path / "run") == 0, "somebody may be at it"
+    os.utime(half_removed, (1, 1))
+    assert sweep(tmp_path / "run") == 1
+    assert not half_removed.exists()
 
 
 def test_another_users_leftovers_are_not_ours_to_sweep(cache_directory: Path, tmp_path: Path) -> None:

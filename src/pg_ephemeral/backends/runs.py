@@ -20,7 +20,8 @@ from pg_ephemeral.postgres.datadir import remove
 from pg_ephemeral.process import Invocation, capture
 
 _NEW = ".new-"
-#: A directory this long, in seconds, without having become a run belongs to a process that was killed while making it.
+_LOCK = "lock"
+#: A directory this long, in seconds, without a lock belongs to a process that was killed while making or removing it.
 _ABANDONED = 60.0
 _GONE_WITHIN = 10.0
 
@@ -35,7 +36,7 @@ class Run:
     def close(self) -> None:
         """Remove the directory and release its lock; does nothing the second time."""
         if self._lock is not None:
-            remove(self.path)
+            _remove(self.path)
             os.close(self._lock)
             self._lock = None
 
@@ -47,7 +48,7 @@ def new_run(parent: Path, *, mode: int = 0o700) -> Run:
     ensure_directory(parent, mode=mode)
     try:
         beside.mkdir(mode=0o700)
-        lock = os.open(beside / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(beside / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try_lock(lock)
         # Only under its final name does a sweep look at it, and there it has never been without its lock.
         beside.rename(path)
@@ -67,27 +68,39 @@ def sweep(parent: Path) -> int:
     for entry in entries:
         with suppress(OSError):
             path = Path(entry.path)
-            if entry.name.startswith(_NEW):
+            if entry.name.startswith(_NEW) or not (path / _LOCK).exists():
+                # Somebody is just making or removing it, or was killed at that.
                 abandoned = time.time() - entry.stat().st_mtime > _ABANDONED
             else:
                 abandoned = _ownerless(path)
             if abandoned:
                 _stop_server(path)
                 _remove_sockets(path)
-                remove(path)
+                _remove(path)
                 removed += 1
     return removed
 
 
 def _ownerless(path: Path) -> bool:
     try:
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False  # its owner, or another sweep, is removing it right now
     try:
         return try_lock(lock)
     finally:
         os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a run, its lock last: whoever is killed at it leaves a directory that the next sweep knows for one."""
+    with suppress(OSError):
+        for entry in list(os.scandir(path)):
+            if entry.is_dir(follow_symlinks=False):
+                remove(Path(entry.path))
+            elif entry.name != _LOCK:
+                Path(entry.path).unlink()
+    remove(path)
 
 
 def _stop_server(path: Path) -> None:
