@@ -1,5 +1,7 @@
 # make demo     a tour of the example shop: cold, warm, and after a change
 # make test     every check this machine can do: formatting, types, layers, tests
+# make engines  install and start Docker, Podman and a registry (Debian, as root), and give them an image to test with
+# make image    only the last of these
 # make lint     the first three of these alone
 # make bench    the benchmarks
 # make docs     write docs/reference/cli.md anew from --help
@@ -10,7 +12,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test engines image lint bench docs clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -24,6 +26,13 @@ demo: $(STAMP)
 
 test: lint
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+engines:
+	tests/engines/engines.sh
+	tests/engines/image.sh
+
+image:
+	tests/engines/image.sh
 
 lint: $(STAMP)
 	$(BIN)/ruff check

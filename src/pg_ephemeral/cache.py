@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
@@ -53,9 +54,10 @@ class Cache:
         keys = {self.reference(key): key for key in self.chain.keys}
         return frozenset(keys[reference] for reference in self.backend.images.get(keys))
 
-    def spec(self) -> ServerSpec:
-        """How servers of this definition run."""
+    def spec(self, *, directories: tuple[Path, ...] = (), for_stage: bool = False) -> ServerSpec:
+        """How servers of this definition run; ``directories`` are for programs beside them to see."""
         definition = self.definition
+        reads_files = any(stage.loaded.reads_files for stage in self.chain.stages)
         return ServerSpec(
             superuser=definition.superuser,
             database=definition.database,
@@ -63,6 +65,9 @@ class Cache:
             timeout=definition.wait_available_timeout,
             tls=definition.tls.hostname if definition.tls is not None else None,
             application_name=definition.application_name,
+            directories=directories,
+            files=definition.directory if reads_files else None,
+            for_stage=for_stage,
         )
 
     def metadata(self, stage: Stage | None) -> Metadata:
@@ -210,14 +215,15 @@ def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cac
         )
     )
     began = time.monotonic()
+    serves = not stage.loaded.needs_build
     try:
         stage.loaded.apply(SeedTarget(handle, cache.definition))
     except SeedFailed as error:
         # Its client may know of the server's death before we do.
-        if handle.ended(within=_DEATH_IS_KNOWN):
+        if serves and handle.ended(within=_DEATH_IS_KNOWN):
             raise _died(stage, handle) from error
         raise
-    if not handle.running:
+    if serves and not handle.running:
         raise _died(stage, handle)
     return began
 
@@ -280,12 +286,13 @@ class _Builder:
             database=cache.definition.database,
             parameters=parameters.effective({}, test_profile=True),
             timeout=max(cache.definition.wait_available_timeout, 10.0),
+            for_stage=True,
         )
         self._handle = cache.backend.start(None, spec)
         self._commit(cache.chain.cluster, None)
 
     def _make_stage(self, start: CacheKey, stage: Stage) -> None:
-        handle = self._running_at(start)
+        handle = self._standing_at(start, serve=not stage.loaded.needs_build)
         if handle is None or stage.key is None:
             return
         began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
@@ -301,15 +308,16 @@ class _Builder:
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
 
-    def _running_at(self, start: CacheKey) -> Handle | None:
-        """Our server, running and standing at this stage; None when the stage vanished, so that we plan again."""
-        backend, spec = self._cache.backend, self._cache.spec()
+    def _standing_at(self, start: CacheKey, *, serve: bool) -> Handle | None:
+        """Our server, running if it is to ``serve``, at this stage; None when that vanished, so that we plan again."""
+        backend, spec = self._cache.backend, self._cache.spec(for_stage=True)
         if self._handle is not None and self._at == start:
-            backend.resume(self._handle, spec)
-            return self._handle
+            with suppress(StageGone):
+                backend.resume(self._handle, spec, serve=serve)
+                return self._handle
         self.abandon()
         with suppress(StageGone):
-            self._handle, self._at = backend.start(self._cache.reference(start), spec), start
+            self._handle, self._at = backend.start(self._cache.reference(start), spec, serve=serve), start
         return self._handle
 
     def _commit(self, key: CacheKey, stage: Stage | None) -> None:
@@ -327,7 +335,7 @@ def _check_supported(cache: Cache) -> None:
         if stage.loaded.needs_build:
             raise BackendError(
                 f"seed {stage.name!r} is a container-script, which the {cache.backend.name} backend cannot run",
-                hint="the backends docker and podman of a later release can; a script seed runs on the host",
+                hint="the backends docker and podman can; a script seed runs on the host",
             )
 
 

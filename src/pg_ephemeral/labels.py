@@ -16,6 +16,9 @@ from pg_ephemeral.errors import CacheError, InvalidValue
 
 PREFIX = "pg-ephemeral."
 
+#: The label that an image is known by as a stage, whatever it is called.
+KEY_LABEL = PREFIX + "key"
+
 _VALUE_LIMIT = 65_536
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,22 @@ class Server:
         """
         return client.connect_raw(self.conninfo, **{"autocommit": True, **keywords})
 
+    @property
+    def contained(self) -> bool:
+        """Whether the server, and what runs beside it, is in a container."""
+        return self._handle.contained
+
+    def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
+        """A program beside the server, ready to connect to it: in its container, or here if there is none.
+
+        With ``directory``, one of those given to ``boot``, it runs there and as the calling user. ``tty`` gives it a
+        terminal of its own.
+        """
+        return self._handle.program(argv, directory=directory, tty=tty)
+
     def tool(self, name: str, *arguments: str) -> Invocation:
-        """A PostgreSQL client program of the server's own version, ready to run against it on this host."""
-        return _connected(self._handle.tool(name, *arguments), self.environment())
+        """A PostgreSQL client program of the server's own version, ready to run against it."""
+        return self.program((name, *arguments))
 
     def recent_log(self) -> str:
         """The last lines the server logged."""
@@ -94,9 +108,8 @@ class SeedTarget:
 
     def tool(self, name: str, *arguments: str) -> Invocation:
         """A client program of the server's own version."""
-        environment = client_environment(self._handle.control, path_first=self._handle.programs)
-        return _connected(self._handle.tool(name, *arguments), environment, self._definition.directory)
+        return self._handle.tool(name, *arguments, directory=self._definition.directory)
 
-
-def _connected(tool: Invocation, environment: dict[str, str], directory: Path | None = None) -> Invocation:
-    return Invocation(argv=tool.argv, env=environment, cwd=directory)
+    def run_script(self, script: str, *, seed: str) -> None:
+        """A script where the server's files are, as root, with the server stopped."""
+        self._handle.run_script(script, seed=seed)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ import pytest
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.backends.engine.backend import EngineBackend
+from pg_ephemeral.backends.engine.docker import DOCKER
+from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.errors import ServerError, StageGone
 from pg_ephemeral.image import ImageWord
+from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.postgres import account, client, parameters
-from support import machine
+from support import engines, machine
 from support.memory import MemoryBackend, MemoryHandle
 
 SPEC = ServerSpec(
@@ -26,11 +31,6 @@ SPEC = ServerSpec(
     parameters=parameters.effective({}, test_profile=True),
     timeout=20.0,
 )
-LABELS = {"pg-ephemeral.instance": "main"}
-
-
-def reference(word: str, repository: str = "pg-ephemeral/main") -> Reference:
-    return Reference(name=Name.parse(repository), tag=Tag.parse(hashlib.sha256(word.encode()).hexdigest()))
 
 
 @dataclass
@@ -39,6 +39,16 @@ class Subject:
 
     backend: Backend
     directory: Path
+    salt: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def reference(self, word: str, repository: str = "pg-ephemeral/main") -> Reference:
+        """Nobody else's, for engines have one store for all."""
+        key = hashlib.sha256(f"{self.salt} {word}".encode()).hexdigest()
+        return Reference(name=Name.parse(f"{repository}-{self.salt}"), tag=Tag.parse(key))
+
+    def labels(self, word: str, **more: str) -> dict[str, str]:
+        """What a stage made in this suite says of itself."""
+        return {KEY_LABEL: str(self.reference(word).tag), "pg-ephemeral.instance": 'a "b" $c \\ d', **more}
 
     def write(self, handle: Handle, word: str) -> None:
         if isinstance(handle, MemoryHandle):
@@ -59,6 +69,8 @@ class Subject:
     def left_behind(self) -> list[str]:
         if isinstance(self.backend, MemoryBackend):
             return self.backend.left_behind()
+        if isinstance(self.backend, EngineBackend):
+            return engines.left_behind(self.backend.name, self.directory)
         runs = self.directory / "embedded" / "v1" / "run"
         return [str(path) for path in runs.iterdir()] if runs.exists() else []
 
@@ -85,11 +97,21 @@ def _unprivileged(directory: Path) -> Backend:
     )
 
 
+def _docker(directory: Path) -> Backend:
+    return EngineBackend(DOCKER, ImageWord.parse(machine.IMAGE), cache=directory)
+
+
+def _podman(directory: Path) -> Backend:
+    return EngineBackend(PODMAN, ImageWord.parse(machine.IMAGE), cache=directory)
+
+
 BACKENDS = [
     pytest.param(_memory, id="memory"),
     pytest.param(_embedded, id="embedded", marks=pytest.mark.needs("embedded")),
     pytest.param(_system, id="embedded-system", marks=pytest.mark.needs("system")),
     pytest.param(_unprivileged, id="embedded-unprivileged", marks=pytest.mark.needs("embedded", "root")),
+    pytest.param(_docker, id="docker", marks=pytest.mark.needs("docker")),
+    pytest.param(_podman, id="podman", marks=pytest.mark.needs("podman")),
 ]
 
 
@@ -98,6 +120,8 @@ def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]
     subject = Subject(request.param(tmp_path / "store"), tmp_path / "store")
     yield subject
     assert subject.left_behind() == []
+    if isinstance(subject.backend, EngineBackend):
+        engines.remove_images(subject.backend.name, subject.salt)
 
 
 def test_a_committed_stage_holds_what_was_written_before(subject: Subject) -> None:
@@ -105,19 +129,19 @@ def test_a_committed_stage_holds_what_was_written_before(subject: Subject) -> No
     first = backend.start(None, SPEC)
     assert first.running
     subject.write(first, "one")
-    backend.commit(first, reference("one"), LABELS)
+    backend.commit(first, subject.reference("one"), subject.labels("one"))
     assert first.ended(within=0.0)
     backend.resume(first, SPEC)
     subject.write(first, "two")
     assert subject.read(first) == ["one", "two"]
 
-    second = backend.start(reference("one"), SPEC)
+    second = backend.start(subject.reference("one"), SPEC)
     assert subject.read(second) == ["one"]
     subject.write(second, "three")
     backend.remove(second)
     backend.remove(first)
 
-    third = backend.start(reference("one"), SPEC)
+    third = backend.start(subject.reference("one"), SPEC)
     assert subject.read(third) == ["one"], "what the second server wrote must not reach the stage, or a spare of it"
     backend.remove(third)
 
@@ -127,11 +151,11 @@ def test_stages_build_on_one_another(subject: Subject) -> None:
     handle = backend.start(None, SPEC)
     for word in ("a", "b", "c"):
         subject.write(handle, word)
-        backend.commit(handle, reference(word), LABELS)
+        backend.commit(handle, subject.reference(word), subject.labels(word))
         backend.resume(handle, SPEC)
     backend.remove(handle)
     for word, words in (("a", ["a"]), ("c", ["a", "b", "c"]), ("b", ["a", "b"])):
-        handle = backend.start(reference(word), SPEC)
+        handle = backend.start(subject.reference(word), SPEC)
         assert subject.read(handle) == words
         backend.remove(handle)
 
@@ -139,12 +163,16 @@ def test_stages_build_on_one_another(subject: Subject) -> None:
 def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> None:
     backend = subject.backend
     handle = backend.start(None, SPEC)
-    backend.commit(handle, reference("x"), LABELS)
+    backend.commit(handle, subject.reference("x"), subject.labels("x"))
     backend.remove(handle)
-    mine, theirs, absent = reference("x"), reference("x", "ghcr.io/team/pg-ephemeral/other"), reference("y")
+    mine, theirs, absent = (
+        subject.reference("x"),
+        subject.reference("x", "ghcr.io/team/pg-ephemeral/other"),
+        subject.reference("y"),
+    )
     found = backend.images.get([mine, theirs, absent])
     assert set(found) == {mine, theirs}
-    assert found[mine].labels == LABELS
+    assert found[mine].labels.items() >= subject.labels("x").items()
     assert backend.images.list(theirs.name) == (), "to look is not to keep"
     backend.images.tag(theirs)
     backend.images.tag(absent)
@@ -162,11 +190,11 @@ def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> No
     backend = subject.backend
     handle = backend.start(None, SPEC)
     for word, repository in (("1", "pg-ephemeral/a"), ("2", "pg-ephemeral/b"), ("3", "pg-ephemeral/a")):
-        backend.commit(handle, reference(word, repository), LABELS)
+        backend.commit(handle, subject.reference(word, repository), subject.labels(word))
         backend.resume(handle, SPEC)
     backend.remove(handle)
-    listed = backend.images.list(Name.parse("pg-ephemeral/a"))
-    assert [image.reference for image in listed] == [reference(word, "pg-ephemeral/a") for word in ("1", "3")]
+    listed = backend.images.list(subject.reference("1", "pg-ephemeral/a").name)
+    assert [image.reference for image in listed] == [subject.reference(word, "pg-ephemeral/a") for word in ("1", "3")]
 
 
 def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:
@@ -174,12 +202,12 @@ def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:
     for word in ("first", "second"):
         handle = backend.start(None, SPEC)
         subject.write(handle, word)
-        backend.commit(handle, reference("key"), {"by": word})
+        backend.commit(handle, subject.reference("key"), subject.labels("key", by=word))
         backend.remove(handle)
-    handle = backend.start(reference("key"), SPEC)
+    handle = backend.start(subject.reference("key"), SPEC)
     assert subject.read(handle) == ["first"]
     backend.remove(handle)
-    assert backend.images.get([reference("key")])[reference("key")].labels == {"by": "first"}
+    assert backend.images.get([subject.reference("key")])[subject.reference("key")].labels["by"] == "first"
 
 
 def test_commits_of_one_key_at_once_leave_one_whole_stage(subject: Subject) -> None:
@@ -191,7 +219,7 @@ def test_commits_of_one_key_at_once_leave_one_whole_stage(subject: Subject) -> N
 
     def commit(handle: Handle) -> None:
         try:
-            backend.commit(handle, reference("key"), LABELS)
+            backend.commit(handle, subject.reference("key"), subject.labels("key"))
         except BaseException as error:  # noqa: BLE001 -- shown by the assertion below
             failures.append(error)
 
@@ -203,14 +231,14 @@ def test_commits_of_one_key_at_once_leave_one_whole_stage(subject: Subject) -> N
     assert failures == []
     for handle in handles:
         backend.remove(handle)
-    handle = backend.start(reference("key"), SPEC)
+    handle = backend.start(subject.reference("key"), SPEC)
     assert subject.read(handle) == ["same"]
     backend.remove(handle)
 
 
 def test_starting_from_an_absent_stage_says_so_and_leaves_nothing(subject: Subject) -> None:
     with pytest.raises(StageGone):
-        subject.backend.start(reference("never made"), SPEC)
+        subject.backend.start(subject.reference("never made"), SPEC)
     assert subject.left_behind() == []
 
 
@@ -218,13 +246,13 @@ def test_a_server_outlives_the_removal_of_its_stage(subject: Subject) -> None:
     backend = subject.backend
     origin = backend.start(None, SPEC)
     subject.write(origin, "kept")
-    backend.commit(origin, reference("gone"), LABELS)
+    backend.commit(origin, subject.reference("gone"), subject.labels("gone"))
     backend.remove(origin)
-    handle = backend.start(reference("gone"), SPEC)
-    backend.images.remove(reference("gone"), force=True)
+    handle = backend.start(subject.reference("gone"), SPEC)
+    backend.images.remove(subject.reference("gone"), force=True)
     assert subject.read(handle) == ["kept"]
     backend.remove(handle)
-    assert backend.images.get([reference("gone")]) == {}
+    assert backend.images.get([subject.reference("gone")]) == {}
 
 
 def test_a_server_that_cannot_start_says_why_and_leaves_nothing(subject: Subject) -> None:
@@ -238,8 +266,8 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(subject: Subject
 def test_removing_is_idempotent_whatever_the_state(subject: Subject) -> None:
     backend = subject.backend
     stopped = backend.start(None, SPEC)
-    backend.commit(stopped, reference("s"), LABELS)
-    for handle in (stopped, backend.start(reference("s"), SPEC)):
+    backend.commit(stopped, subject.reference("s"), subject.labels("s"))
+    for handle in (stopped, backend.start(subject.reference("s"), SPEC)):
         backend.remove(handle)
         assert not handle.running
         backend.remove(handle)
@@ -250,10 +278,10 @@ def test_every_start_has_a_password_of_its_own_on_loopback(subject: Subject) -> 
     backend = subject.backend
     handle = backend.start(None, SPEC)
     seen = [handle.conninfo]
-    backend.commit(handle, reference("p"), LABELS)
+    backend.commit(handle, subject.reference("p"), subject.labels("p"))
     backend.resume(handle, SPEC)
     seen.append(handle.conninfo)
-    other = backend.start(reference("p"), SPEC)
+    other = backend.start(subject.reference("p"), SPEC)
     seen.append(other.conninfo)
     assert len({conninfo.password for conninfo in seen}) == 3
     assert {_host(conninfo.endpoint) for conninfo in seen} == {"127.0.0.1"}

@@ -289,9 +289,9 @@ def test_a_run_is_removed_with_its_lock_last(tmp_path: Path, monkeypatch: pytest
 def test_a_run_whose_lock_was_removed_first_is_swept_when_it_is_old(tmp_path: Path) -> None:
     half_removed = tmp_path / "run" / "0123"
     (half_removed / "data").mkdir(parents=True)
-    assert sweep(tmp_path / "run") == 0, "somebody may be at it"
+    assert sweep(tmp_path / "run") == [], "somebody may be at it"
     os.utime(half_removed, (1, 1))
-    assert sweep(tmp_path / "run") == 1
+    assert sweep(tmp_path / "run") == [half_removed]
     assert not half_removed.exists()
 
 

@@ -59,7 +59,7 @@ class TestWhatOnlyPsqlCanDo:
             "INSERT INTO t (b) VALUES ('one'), (E'two\\tthree\\\\.'), (NULL), ('\\i nope.sql');\n"
             "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;\n",
         )
-        pg_dump = server_target._handle.tool("pg_dump")
+        pg_dump = server_target._handle.tool("pg_dump", directory=server_target.directory)
         tool = server_target.tool("psql")
         done = subprocess.run(pg_dump.argv, env=tool.env, cwd=tool.cwd, check=True, capture_output=True)
         before = rows(server_target, "SELECT a, b FROM t ORDER BY a")

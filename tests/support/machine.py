@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from functools import cache
 
+from pg_ephemeral.image import ImageWord
 from pg_ephemeral.postgres import account, binaries
 from pg_ephemeral.postgres.binaries import Installation
 
 #: Names, separated by commas, of what must be testable here; a test that needs one of them fails instead of skipping.
 REQUIRE_VARIABLE = "PG_EPHEMERAL_TEST_REQUIRE"
+
+
+ENGINES = ("docker", "podman")
+
+#: The image of the tests that run containers: a word of the ``image`` setting.
+IMAGE = os.environ.get("PG_EPHEMERAL_TEST_IMAGE", "15")
+IMAGE_REFERENCE = str(ImageWord.parse(IMAGE).reference)
 
 
 @cache
@@ -32,7 +42,24 @@ def abilities() -> dict[str, str | None]:
         "tls": None if tls else "no installed PostgreSQL has TLS",
         "namespace": None if root and account.namespace() else "needs root and user namespaces",
         "root": None if root else "needs root",
+        **{name: _engine(name) for name in ENGINES},
+        "registry": _program("docker-registry"),
+        "skopeo": _program("skopeo"),
     }
+
+
+def _program(name: str) -> str | None:
+    return None if shutil.which(name) else f"there is no program {name} on PATH"
+
+
+def _engine(name: str) -> str | None:
+    """None if this engine works and has the image for tests, else why not."""
+    if shutil.which(name) is None:
+        return f"there is no program {name} on PATH"
+    done = subprocess.run([name, "image", "inspect", IMAGE_REFERENCE], capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        return f"{name} has no image {IMAGE_REFERENCE}, or does not answer: make engines"
+    return None
 
 
 def required() -> frozenset[str]:

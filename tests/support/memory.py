@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pg_ephemeral.backends.base import BackendInfo, Handle, Image, ServerSpec
 from pg_ephemeral.backends.stages import key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey
-from pg_ephemeral.errors import CacheError, ServerError, StageGone
+from pg_ephemeral.errors import CacheError, SeedFailed, ServerError, StageGone
 from pg_ephemeral.oci.reference import Name, Reference
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
 from pg_ephemeral.process import Invocation
@@ -44,14 +45,23 @@ class MemoryHandle:
     def ended(self, within: float) -> bool:  # noqa: ARG002 -- it ends at once
         return not self.running
 
+    contained = False
     log_file: Path | None = None
     programs: Path | None = None
 
     def recent_log(self) -> str:
         return "the last words"
 
-    def tool(self, name: str, *arguments: str) -> Invocation:
-        return Invocation(argv=(name, *arguments))
+    def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
+        return Invocation(argv=(name, *arguments), cwd=directory)
+
+    def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:  # noqa: ARG002
+        return Invocation(argv=tuple(argv), cwd=directory)
+
+    def run_script(self, script: str, *, seed: str) -> None:
+        if self.running:
+            raise SeedFailed(f"seed {seed!r}: the server runs", seed=seed)
+        self.words.append(script)
 
 
 class MemoryStore:
@@ -117,7 +127,7 @@ class MemoryBackend:
     def identify(self) -> BaseIdentity:
         return BaseIdentity(fields={"backend": self.name}, platform="linux/amd64", version="18.0")
 
-    def start(self, source: Reference | None, spec: ServerSpec) -> Handle:
+    def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
         words: list[str] = []
         if source is not None:
             stage = self.images.stages.get(key_of(source))
@@ -127,13 +137,14 @@ class MemoryBackend:
         self._check(spec)
         self.starts += 1
         handle = MemoryHandle(words, next(self._ports), spec)
+        handle.running = serve
         self.handles.append(handle)
         return handle
 
     def commit(self, handle: Handle, reference: Reference, labels: Mapping[str, str]) -> None:
         ours = _own(handle)
-        if not ours.running:
-            raise CacheError("the server does not run")
+        if ours.removed:
+            raise CacheError("the server is gone")
         self.commits += 1
         ours.running = False
         key = key_of(reference)
@@ -141,15 +152,22 @@ class MemoryBackend:
             self.images.stages.setdefault(key, (dict(labels), tuple(ours.words), next(self.images.clock)))
             self.images.names.add((reference.name, key))
 
-    def resume(self, handle: Handle, spec: ServerSpec) -> None:
+    def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
         ours = _own(handle)
         self._check(spec)
         self.resumes += 1
-        ours.spec, ours.running, ours.port = spec, True, next(self._ports)
+        ours.spec, ours.running, ours.port = spec, serve, next(self._ports)
 
     def remove(self, handle: Handle) -> None:
         ours = _own(handle)
         ours.running, ours.removed = False, True
+
+    @contextmanager
+    def tool(self, argv: Sequence[str], *, directory: Path) -> Iterator[Invocation]:
+        yield Invocation(argv=tuple(argv), cwd=directory)
+
+    def sweep(self) -> list[Path]:
+        return []
 
     def lock_file(self, name: str) -> Path:
         return self._directory / "locks" / name

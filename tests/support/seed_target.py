@@ -57,6 +57,9 @@ class FakeTarget:
         argv = (sys.executable, str(program), str(self._record), *arguments)
         return Invocation(argv=argv, env=environment, cwd=self.directory)
 
+    def run_script(self, script: str, *, seed: str) -> None:
+        (self.directory / ".script").write_text(f"{seed}: {script}")
+
     @property
     def recorded(self) -> dict[str, Any]:
         """What the stand-in was given: ``argv``, ``env``, ``cwd``, ``stdin``."""

@@ -45,6 +45,10 @@ class LoadedWord:
     def needs_build(self) -> bool:
         return self.seed.build
 
+    @property
+    def reads_files(self) -> bool:
+        return False
+
     def apply(self, target: Target) -> None:
         if self.seed.before is not None:
             self.seed.before()

@@ -97,7 +97,7 @@ def test_help_lists_the_commands_in_order_and_says_where_programs_run(capsys: py
     text = capsys.readouterr().out
     listed = [line.split()[0] for line in text.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()]
     assert listed == [
-        *("cache", "container", "host", "integration-server", "list", "meta", "platform"),
+        *("bin", "cache", "container", "host", "integration-server", "list", "meta", "platform", "prune"),
         *("pgbench", "psql", "run-env", "schema-dump", "shell", "help"),
     ]
     assert "Where programs run" in text

@@ -6,7 +6,8 @@ implementation to what is said here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,12 @@ class ServerSpec:
     timeout: float
     tls: str | None = None
     application_name: str | None = None
+    #: Directories of this host that programs beside the server see at the same path, and may write to.
+    directories: tuple[Path, ...] = ()
+    #: The config file's directory, if the client programs that apply seeds read files in it.
+    files: Path | None = None
+    #: Whether a stage is to be made of what this start of the server writes.
+    for_stage: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +113,31 @@ class Handle(Protocol):
         """The last lines the server logged."""
         ...
 
-    def tool(self, name: str, *arguments: str) -> Invocation:
-        """A PostgreSQL client program, ready to run against this server as its superuser."""
+    @property
+    def contained(self) -> bool:
+        """Whether programs beside the server run elsewhere than on this host."""
+        ...
+
+    def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
+        """A PostgreSQL client program that applies a seed, ready to run against this server as its superuser.
+
+        It runs in ``directory``, the config file's, whose files it finds if they are ``ServerSpec.files``.
+        """
+        ...
+
+    def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
+        """A program where the server is: in its container, or on this host if there is none, ready to connect.
+
+        With ``directory``, one of ``ServerSpec.directories``, it runs there and as the calling user; else where and as
+        whom the image says. ``tty`` gives it a terminal of its own inside.
+        """
+        ...
+
+    def run_script(self, script: str, *, seed: str) -> None:
+        """Run the script of a seed as root where the server's files are, with the server stopped.
+
+        What it prints goes to our stderr. Only a backend that ``builds`` can. Raises ``SeedFailed``.
+        """
         ...
 
     @property
@@ -142,9 +172,10 @@ class Backend(Protocol):
         """The base as it enters the cache key. Raises ``BackendError`` when the base cannot be had."""
         ...
 
-    def start(self, source: Reference | None, spec: ServerSpec) -> Handle:
+    def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
         """Start a server from a stage, or from a new cluster, and return when it answers queries.
 
+        Without ``serve``, which only a backend that ``builds`` needs, everything is made ready but the server.
         Raises ``ServerError``, and ``StageGone`` when the stage is not there any more; then nothing is left running
         or on disk.
         """
@@ -158,12 +189,26 @@ class Backend(Protocol):
         """
         ...
 
-    def resume(self, handle: Handle, spec: ServerSpec) -> None:
-        """Start a stopped server again, with a new password and maybe a new port. Raises ``ServerError``."""
+    def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
+        """Start a stopped server again, with a new password and maybe a new port. Raises ``ServerError``.
+
+        Without ``serve``, as for ``start``: make ready for another stage, and leave the server stopped.
+        """
         ...
 
     def remove(self, handle: Handle) -> None:
         """Stop the server, if it runs, and remove every trace of it. Never raises for one that is gone."""
+        ...
+
+    def tool(self, argv: Sequence[str], *, directory: Path) -> AbstractContextManager[Invocation]:
+        """A program of the base without any server, to run on our terminal in ``directory``, as the calling user.
+
+        It gets our variables, at least those that start with ``PG``. Raises ``BackendError``.
+        """
+        ...
+
+    def sweep(self) -> list[Path]:
+        """Remove what processes that are gone left behind; return the directories that were theirs."""
         ...
 
     def lock_file(self, name: str) -> Path:

@@ -8,28 +8,30 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
 from pg_ephemeral.backends.base import BackendInfo, Handle, ServerSpec
 from pg_ephemeral.backends.runs import Run, new_run, sweep
+from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.backends.spares import Spares
 from pg_ephemeral.backends.stages import Stages, key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey
-from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, StageGone
+from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, SeedFailed, StageGone
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir
 from pg_ephemeral.postgres import account as accounts
-from pg_ephemeral.postgres import binaries, client, datadir
+from pg_ephemeral.postgres import binaries, datadir
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation, Request
 from pg_ephemeral.postgres.cluster import Cluster
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import Owner
+from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.postgres.initdb import initialise, options
-from pg_ephemeral.postgres.names import quote_identifier
 from pg_ephemeral.postgres.relocate import can_enter, readable_for
 from pg_ephemeral.postgres.server_settings import Settings
 from pg_ephemeral.postgres.tls import Certificates
@@ -43,6 +45,8 @@ _LAYOUT = "v1"
 
 class EmbeddedHandle:
     """A server of this backend: its cluster, the private directory it lives in, and the stage it was cloned from."""
+
+    contained = False
 
     def __init__(self, cluster: Cluster, run: Run, origin: CacheKey | None) -> None:
         self.cluster = cluster
@@ -83,9 +87,20 @@ class EmbeddedHandle:
         """The last lines of that file."""
         return self.cluster.recent_log()
 
-    def tool(self, name: str, *arguments: str) -> Invocation:
-        """A client program of the same installation; its environment, which holds the password, is the caller's."""
-        return Invocation(argv=(self.cluster.installation.program(name), *arguments))
+    def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
+        """A client program of the same installation, by the unix socket."""
+        environment = client_environment(self.control, path_first=self.programs)
+        return Invocation(argv=(self.cluster.installation.program(name), *arguments), env=environment, cwd=directory)
+
+    def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:  # noqa: ARG002 -- it has our terminal
+        """A program on this host, where it has been all along, with the installation's own first on its PATH."""
+        environment = client_environment(self.conninfo, path_first=self.programs)
+        found = shutil.which(argv[0], path=environment["PATH"]) if argv else None
+        return Invocation(argv=(found or argv[0], *argv[1:]), env=environment, cwd=directory)
+
+    def run_script(self, script: str, *, seed: str) -> None:
+        """Never: there is no image to run it in, and this host is not to be changed."""
+        raise SeedFailed(f"seed {seed!r}: the embedded backend cannot run a script of {len(script)} bytes", seed=seed)
 
 
 class EmbeddedBackend:
@@ -125,10 +140,9 @@ class EmbeddedBackend:
             version=version.text,
         )
 
-    def start(self, source: Reference | None, spec: ServerSpec) -> Handle:
+    def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
         """Clone the stage, or claim a spare of it; without a stage, initialise a new cluster."""
-        sweep(self._runs)
-        sweep(self.images.root / "ingest")
+        self.sweep()
         installation = readable_for(self._account, self._installation, self.images.root / "programs")
         key = None if source is None else key_of(source)
         run = new_run(self._runs, mode=self.images.mode)
@@ -139,7 +153,8 @@ class EmbeddedBackend:
                 initialise(installation, self._account, cluster.data, superuser=spec.superuser)
             else:
                 self._check_out(key, cluster.data)
-            cluster.start()
+            if serve:
+                cluster.start()
         except BaseException:
             cluster.close()
             run.close()
@@ -150,16 +165,18 @@ class EmbeddedBackend:
         """Freeze, take the password out, shut down, and seal what changed beside what did not."""
         ours = _own(handle)
         cluster = ours.cluster
-        _settle(cluster)
-        cluster.stop()
+        if cluster.running:
+            settle(cluster.control, cluster.control_of)
+            cluster.stop()
         self.images.add(reference, labels, cluster.data, wal_file=cluster.redo_wal_file(), parent=ours.origin)
         ours.origin = key_of(reference)
 
-    def resume(self, handle: Handle, spec: ServerSpec) -> None:
+    def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
         """Start the same data directory again."""
         cluster = _own(handle).cluster
         cluster.settings = _settings(spec, before=cluster.settings)
-        cluster.start()
+        if serve:
+            cluster.start()
 
     def remove(self, handle: Handle) -> None:
         """Stop at once, and turn the data directory into a spare of the stage it came from."""
@@ -169,6 +186,17 @@ class EmbeddedBackend:
             self._check_in(ours.origin, ours.cluster.data)
         ours.cluster.close()
         ours.run.close()
+
+    def sweep(self) -> list[Path]:
+        """Remove what processes that are gone left in the store."""
+        return [*sweep(self._runs), *sweep(self.images.root / "ingest")]
+
+    @contextmanager
+    def tool(self, argv: Sequence[str], *, directory: Path) -> Iterator[Invocation]:
+        """On this host, with the installation's programs first on its PATH."""
+        path = os.pathsep.join((str(self._installation.bin), os.environ.get("PATH", os.defpath)))
+        found = shutil.which(argv[0], path=path) or argv[0]
+        yield Invocation(argv=(found, *argv[1:]), env={**os.environ, "PATH": path}, cwd=directory)
 
     def lock_file(self, name: str) -> Path:
         """Below the store, so that those who share one share its locks."""
@@ -231,7 +259,7 @@ def _request(image: ImageWord, *, tls: bool) -> Request:
     if version is None:
         raise BackendError(
             f"image {str(image)!r} is a container image, and the embedded backend runs an installed PostgreSQL",
-            hint="give a version, such as 18 or 17.6; images are for the backends docker and podman of a later release",
+            hint="give a version, such as 18 or 17.6, or use the backend docker or podman",
         )
     prerelease = f"{version.major}{version.prerelease}" if version.prerelease else None
     return Request(text=str(image), major=version.major, minor=version.minor, prerelease=prerelease, tls=tls)
@@ -251,21 +279,6 @@ def _settings(spec: ServerSpec, *, before: Settings | None = None) -> Settings:
         hostname=spec.tls,
         application_name=spec.application_name,
     )
-
-
-def _settle(cluster: Cluster) -> None:
-    """Leave the data as the next reader should find it: nobody connected, rows frozen, no password of ours."""
-    with client.connect(cluster.control) as connection:
-        client.terminate_clients(connection)
-        for database in client.databases(connection):
-            if database == cluster.settings.database:
-                client.freeze(connection)
-            else:
-                with client.connect(cluster.control_of(database)) as other:
-                    client.freeze(other)
-        connection.execute(f"ALTER ROLE {quote_identifier(cluster.settings.superuser)} PASSWORD NULL")
-        # The shutdown's checkpoint then stands at the start of a segment that is otherwise a hole.
-        connection.execute("SELECT pg_switch_wal()")
 
 
 def _own(handle: Handle) -> EmbeddedHandle:

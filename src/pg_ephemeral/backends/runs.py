@@ -10,9 +10,11 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.lock import try_lock
 from pg_ephemeral.paths import ensure_directory, unusable
 from pg_ephemeral.postgres.cluster import SOCKETS_NOTE, SOCKETS_PREFIX
@@ -58,15 +60,18 @@ def new_run(parent: Path, *, mode: int = 0o700) -> Run:
     return Run(path, lock)
 
 
-def sweep(parent: Path) -> int:
-    """Remove what dead owners left below ``parent``; return how many. Never raises: it is nobody's errand."""
-    removed = 0
+def sweep(parent: Path, *, first: Callable[[Path], None] | None = None) -> list[Path]:
+    """Remove what dead owners left below ``parent``, and return it. Never raises: it is nobody's errand.
+
+    ``first`` ends what goes on on behalf of a directory; unless given, that is a server with its data in it.
+    """
+    removed: list[Path] = []
     try:
         entries = list(os.scandir(parent))
     except OSError:
-        return 0
+        return removed
     for entry in entries:
-        with suppress(OSError):
+        with suppress(OSError, ProcessError):
             path = Path(entry.path)
             if entry.name.startswith(_NEW) or not (path / _LOCK).exists():
                 # Somebody is just making or removing it, or was killed at that.
@@ -74,10 +79,9 @@ def sweep(parent: Path) -> int:
             else:
                 abandoned = _ownerless(path)
             if abandoned:
-                _stop_server(path)
-                _remove_sockets(path)
+                (first or _stop_server)(path)
                 _remove(path)
-                removed += 1
+                removed.append(path)
     return removed
 
 
@@ -104,7 +108,8 @@ def _remove(path: Path) -> None:
 
 
 def _stop_server(path: Path) -> None:
-    """Stop a server that outlived owner and keeper both."""
+    """Stop a server that outlived owner and keeper both, and remove its sockets."""
+    _remove_sockets(path)
     data = path / "data"
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])

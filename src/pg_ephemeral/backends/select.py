@@ -1,18 +1,128 @@
-"""Which backend to use: an explicit table, and the order in which ``auto`` tries."""
+"""Which backend to use: an explicit table, and the order in which ``auto`` tries.
+
+A backend that is named must work. ``auto`` asks ``OCIMAN_BACKEND``, then ``~/.config/ociman.toml``, then each in turn:
+an engine that answers, and PostgreSQL on this machine last, since who has an engine expects it to be used.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 from pg_ephemeral.backends.base import Backend
 from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.backends.engine.backend import EngineBackend
+from pg_ephemeral.backends.engine.docker import DOCKER
+from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.definition import BackendChoice, Definition
-from pg_ephemeral.errors import BackendError
+from pg_ephemeral.errors import BackendError, ConfigError, PgEphemeralError
+
+#: The variable and the file that the Rust program reads, too.
+VARIABLE = "OCIMAN_BACKEND"
+_FILE = Path(".config", "ociman.toml")
+_FILE_KEY = "default_backend"
+
+_AUTO = (BackendChoice.DOCKER, BackendChoice.PODMAN, BackendChoice.EMBEDDED)
 
 
-def select(definition: Definition) -> Backend:
-    """The backend this definition asks for, bound to its image. Raises ``BackendError`` when it is not available."""
-    if definition.backend in (BackendChoice.AUTO, BackendChoice.EMBEDDED):
-        return EmbeddedBackend(definition.image, tls=definition.tls is not None)
+def _docker(definition: Definition) -> Backend:
+    backend = EngineBackend(DOCKER, definition.image)
+    backend.answer()
+    return backend
+
+
+def _podman(definition: Definition) -> Backend:
+    backend = EngineBackend(PODMAN, definition.image)
+    backend.answer()
+    return backend
+
+
+def _embedded(definition: Definition) -> Backend:
+    backend = EmbeddedBackend(definition.image, tls=definition.tls is not None)
+    backend.identify()
+    return backend
+
+
+_TABLE: Mapping[BackendChoice, Callable[[Definition], Backend]] = {
+    BackendChoice.DOCKER: _docker,
+    BackendChoice.PODMAN: _podman,
+    BackendChoice.EMBEDDED: _embedded,
+}
+
+
+def select(definition: Definition, *, environment: Mapping[str, str] = os.environ) -> Backend:
+    """The backend this definition asks for, bound to its image.
+
+    Raises ``BackendError`` with every reason when none works, ``ConfigError`` for an unusable default.
+    """
+    if definition.backend is not BackendChoice.AUTO:
+        return _named(definition.backend, definition, said_by="this is the backend that was asked for")
+    word = environment.get(VARIABLE, "")
+    if word not in {"", BackendChoice.AUTO}:
+        choice = _choice(word, said_by=VARIABLE)
+        return _named(choice, definition, said_by=f"{VARIABLE} asks for this backend")
+    return _first_that_works(definition, _order(environment))
+
+
+def _named(choice: BackendChoice, definition: Definition, *, said_by: str) -> Backend:
+    if choice is not BackendChoice.EMBEDDED and shutil.which(choice.value) is None:
+        raise BackendError(f"backend {choice.value}: there is no program {choice.value} on PATH", hint=said_by)
+    return _TABLE[choice](definition)
+
+
+def _first_that_works(definition: Definition, order: tuple[BackendChoice, ...]) -> Backend:
+    reasons: list[str] = []
+    failures: list[PgEphemeralError] = []
+    for choice in order:
+        if choice is not BackendChoice.EMBEDDED and shutil.which(choice.value) is None:
+            reasons.append(f"{choice.value}: not installed")
+            continue
+        if choice is BackendChoice.EMBEDDED and (script := _script_of(definition)) is not None:
+            reasons.append(f"embedded: seed {script!r} is a container-script, which needs an engine")
+            continue
+        try:
+            return _TABLE[choice](definition)
+        except PgEphemeralError as error:
+            reasons.append(f"{choice.value}: {error.message}")
+            failures.append(error)
+    if len(failures) == 1:
+        # Nothing else is installed: what is wrong with the one that is, is what is wrong.
+        raise failures[0]
     raise BackendError(
-        f"backend {definition.backend.value!r} is not part of this release, which has: embedded",
-        hint="use backend auto or embedded",
+        "no backend works here: " + "; ".join(reasons),
+        hint="start docker or podman, or install PostgreSQL: pip install 'pg-ephemeral[embedded]'",
     )
+
+
+def _script_of(definition: Definition) -> str | None:
+    return next((seed.name for seed in definition.seeds if seed.kind == "container-script"), None)
+
+
+def _order(environment: Mapping[str, str]) -> tuple[BackendChoice, ...]:
+    """The order in which to try, the default of ``ociman.toml`` first."""
+    home = environment.get("HOME")
+    path = Path(home or os.path.expanduser("~")) / _FILE  # noqa: PTH111 -- it never raises
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return _AUTO
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    unknown = sorted(document.keys() - {_FILE_KEY})
+    if unknown:
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}", hint=f"the only key is {_FILE_KEY}")
+    choice = _choice(document.get(_FILE_KEY, BackendChoice.AUTO), said_by=f"{path}: {_FILE_KEY}")
+    if choice is BackendChoice.AUTO:
+        return _AUTO
+    return (choice, *(other for other in _AUTO if other is not choice))
+
+
+def _choice(word: object, *, said_by: str) -> BackendChoice:
+    try:
+        return BackendChoice(str(word))
+    except ValueError:
+        known = ", ".join(BackendChoice)
+        raise ConfigError(f"{said_by}: {word!r} is not a backend", hint=f"use one of {known}") from None

@@ -1,15 +1,20 @@
 """Commands that boot the instance and run a program against it: psql, run-env, schema-dump, shell, pgbench.
 
-The program owns the terminal, and its exit code is ours. On the embedded backend the three contexts (bare, host,
-container) are one: this host.
+The program owns the terminal, and its exit code is ours. Where it runs is the context: beside the server in the
+current directory (a bare command), on this host (``host``), or inside the server's container (``container``). On the
+embedded backend the three are one: this host.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -50,57 +55,58 @@ def separated(arguments: list[str]) -> list[str]:
     return [*arguments[:at], "--", *arguments[at:]]
 
 
-def _arguments(metavar: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def program_arguments(metavar: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """The arguments of the program that a command runs, taken as they are."""
     return click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar=metavar)
 
 
 @click.command("psql", cls=PassThrough, options_metavar="[--instance NAME]")
 @instance_option
-@_arguments("[PSQL ARGUMENTS]...")
+@program_arguments("[PSQL ARGUMENTS]...")
 @click.pass_context
 def psql(context: click.Context, arguments: tuple[str, ...]) -> int:
     """Open psql on the instance.
 
     Further arguments are psql's own: pg-ephemeral psql -c 'SELECT 1'
     """
-    with _booted(context) as server:
-        return _run(server.tool("psql", *arguments))
+    with _booted(context) as run:
+        return run(("psql", *arguments))
 
 
 @click.command("pgbench", cls=PassThrough, options_metavar="[--instance NAME]")
 @instance_option
-@_arguments("[PGBENCH ARGUMENTS]...")
+@program_arguments("[PGBENCH ARGUMENTS]...")
 @click.pass_context
 def pgbench(context: click.Context, arguments: tuple[str, ...]) -> int:
     """Run pgbench on the instance.
 
     Further arguments are pgbench's own: pg-ephemeral pgbench --initialize
     """
-    with _booted(context) as server:
-        return _run(server.tool("pgbench", *arguments))
+    with _booted(context) as run:
+        return run(("pgbench", *arguments))
 
 
 @click.command("run-env", context_settings={"allow_interspersed_args": False})
 @instance_option
 @click.argument("command")
-@_arguments("[ARGUMENTS]...")
+@program_arguments("[ARGUMENTS]...")
 @click.pass_context
 def run_env(context: click.Context, command: str, arguments: tuple[str, ...]) -> int:
     """Run COMMAND with PG* and DATABASE_URL set, and the server's own programs first on PATH.
 
     Ends with the exit code of COMMAND; 127 if it is not found, 126 if it cannot be run.
     """
-    with _booted(context) as server:
-        return _run(Invocation(argv=(command, *arguments), env=server.environment()))
+    with _booted(context) as run:
+        return run((command, *arguments))
 
 
 @click.command("shell")
 @instance_option
 @click.pass_context
 def shell(context: click.Context) -> int:
-    """Open a shell ($SHELL, or sh) with PG* and DATABASE_URL set."""
-    with _booted(context) as server:
-        return _run(Invocation(argv=(os.environ.get("SHELL") or "sh",), env=server.environment()))
+    """Open a shell with PG* and DATABASE_URL set: sh in a container, $SHELL on this host."""
+    with _booted(context) as run:
+        return run(("sh",) if run.in_container else (os.environ.get("SHELL") or "sh",))
 
 
 @click.command("schema-dump")
@@ -122,30 +128,75 @@ def schema_dump(context: click.Context, /, **parts: Any) -> int:
     """
     wanted = SchemaDump(**parts)
     with tempfile.TemporaryFile() as dump:
-        with _booted(context) as server:
-            status = _run(server.tool("pg_dump", *wanted.arguments), stdout=dump)
+        with _booted(context) as run:
+            status = run(("pg_dump", *wanted.arguments), stdout=dump)
         if status == 0:
             dump.seek(0)
             output.data(settled(dump.read()))
         return status
 
 
+class Context(Enum):
+    """Where a program runs."""
+
+    BARE = "beside the server, in the current directory"
+    HOST = "on this host"
+    CONTAINER = "inside the server's container"
+
+
+class _Runner:
+    """Runs programs of one context against one server."""
+
+    def __init__(self, server: Server, where: Context) -> None:
+        self._server = server
+        self._where = where
+
+    @property
+    def in_container(self) -> bool:
+        """Whether they run in a container."""
+        return self._server.contained and self._where is not Context.HOST
+
+    def __call__(self, argv: tuple[str, ...], *, stdout: IO[bytes] | None = None) -> int:
+        """Run to the end and return the exit code; one that cannot be started ends us as it would end a shell."""
+        try:
+            return process.foreground(self._invocation(argv, captured=stdout is not None), stdout=stdout)
+        except ProcessError as error:
+            if error.status is not None:
+                error.exit_code = error.status
+            raise
+
+    def _invocation(self, argv: tuple[str, ...], *, captured: bool) -> Invocation:
+        if not self.in_container:
+            environment = self._server.environment()
+            if shutil.which(argv[0], path=environment["PATH"]) is None and argv[0] in _CLIENTS:
+                raise ProcessError(
+                    f"cannot run {argv[0]}: No such file or directory",
+                    status=127,
+                    hint=f"without host before it, {argv[0]} is taken from the image",
+                )
+            return self._server.program(argv) if not self._server.contained else Invocation(argv=argv, env=environment)
+        # A terminal of its own needs both of ours: one for what is typed, one for what is shown.
+        terminal = not captured and sys.stdin.isatty() and sys.stdout.isatty()
+        directory = Path.cwd() if self._where is Context.BARE else None
+        return self._server.program(argv, directory=directory, tty=terminal)
+
+
+_CLIENTS = frozenset({"psql", "pgbench", "pg_dump"})
+
+
 @contextmanager
-def _booted(context: click.Context) -> Iterator[Server]:
+def _booted(context: click.Context) -> Iterator[_Runner]:
     from pg_ephemeral.lifecycle import boot
 
+    where = _where(context)
+    directories = [Path.cwd()] if where is Context.BARE else []
     with (
         shown_progress(quiet=global_options_of(context).quiet) as progress,
-        boot(definition_of(context), progress=progress) as server,
+        boot(definition_of(context), directories=directories, progress=progress) as server,
     ):
-        yield server
+        yield _Runner(server, where)
 
 
-def _run(invocation: Invocation, *, stdout: IO[bytes] | None = None) -> int:
-    """Run the wrapped program; one that cannot be started ends us as it would end a shell."""
-    try:
-        return process.foreground(invocation, stdout=stdout)
-    except ProcessError as error:
-        if error.status is not None:
-            error.exit_code = error.status
-        raise
+def _where(context: click.Context) -> Context:
+    group = context.parent.info_name if context.parent is not None else None
+    return {"host": Context.HOST, "container": Context.CONTAINER}.get(group or "", Context.BARE)

@@ -42,6 +42,7 @@ _PROGRAMS = {
     PROGRAM,
     cls=LazyGroup,
     table={
+        "bin": _entry("image_program", "run", "Run a program of the image, without a server."),
         "cache": _entry("tree", "cache", "Look at, fill and empty the cache of stages."),
         "container": _entry("tree", "container", "Run a program inside the server's container."),
         "host": _entry("tree", "host", "Run a program on this host."),
@@ -49,6 +50,7 @@ _PROGRAMS = {
         "list": _entry("about", "list_instances", "List the instances."),
         "meta": _entry("tree", "meta", "Facts about this installation."),
         "platform": _entry("tree", "platform", "Facts about this platform."),
+        "prune": _entry("prune", "prune", "Remove what killed runs left behind."),
         **dict(sorted(_PROGRAMS.items())),
     },
     context_settings=_HELP_OPTIONS,

@@ -106,6 +106,11 @@ class Client:
             return self.raw.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
 
 
+def prepare() -> None:
+    """Load what connecting takes, which is much: for a moment when we wait for something else anyway."""
+    import psycopg  # noqa: F401 -- loading it is the point
+
+
 def connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client:
     """Connect, in autocommit mode.
 

@@ -110,6 +110,11 @@ class LoadedSeed(Protocol):
         """Whether it runs inside an image while PostgreSQL is down, which only backends that build images can do."""
         ...
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether its client program reads files in the config file's directory by itself."""
+        ...
+
     def apply(self, target: Target) -> None:
         """Change the running server. Raises ``SeedFailed`` naming seed, file, line, statement, server message."""
         ...
@@ -134,4 +139,8 @@ class Target(Protocol):
 
     def tool(self, name: Literal["psql"], *arguments: str) -> Invocation:
         """One of PostgreSQL's own programs, connected to the server as its superuser, reading our stdin."""
+        ...
+
+    def run_script(self, script: str, *, seed: str) -> None:
+        """Run a script as root where the server's files are, with the server stopped. Raises ``SeedFailed``."""
         ...

@@ -71,6 +71,7 @@ class LoadedProgram:
     argv: tuple[str, ...]
     inputs: Inputs | None
     needs_build: bool = False
+    reads_files: bool = False
 
     @property
     def key_kind(self) -> str:

@@ -1,6 +1,7 @@
 """``container-script``: shell text run inside the image while PostgreSQL is down, for example to install packages.
 
-It is a build step of container engines; a backend without images refuses a definition that has one.
+It is a build step of container engines, never run beside a live server; a backend without images refuses a definition
+that has one.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pg_ephemeral.errors import SeedFailed
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target
 
 
@@ -37,11 +37,8 @@ class LoadedContainerScript:
     inputs: Inputs | None
     key_kind: str = "container-script"
     needs_build: bool = True
+    reads_files: bool = False
 
-    def apply(self, target: Target) -> None:  # noqa: ARG002 -- a running server is exactly what it must not have
-        """Always fails: it is never run in a live server, where what it installs could not take effect."""
-        raise SeedFailed(
-            f"seed {self.seed.name!r}: a container-script is built into an image and cannot run in a live server",
-            seed=self.seed.name,
-            hint="move it before the first seed that is not cached",
-        )
+    def apply(self, target: Target) -> None:
+        """Run it where the server's files are. What it installs takes effect at the server's next start."""
+        target.run_script(self.seed.script, seed=self.seed.name)

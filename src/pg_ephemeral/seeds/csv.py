@@ -131,6 +131,7 @@ class LoadedCsv:
     inputs: Inputs | None
     key_kind: str = "csv-file"
     needs_build: bool = False
+    reads_files: bool = False
 
     def apply(self, target: Target) -> None:
         """COPY the file. The server's error is given with the file's line where it names one."""

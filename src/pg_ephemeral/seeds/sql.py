@@ -81,6 +81,11 @@ class LoadedSql:
     key_kind: str
     needs_build: bool = False
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether there is a ``\\copy … from`` in it."""
+        return bool(self.copies)
+
     def apply(self, target: Target) -> None:
         """Feed it to psql; the first error stops it and fails the seed."""
         reading = self._reading(target)

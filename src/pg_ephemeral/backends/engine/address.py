@@ -1,0 +1,104 @@
+"""Where a container's published port is reached from here: on loopback, on a remote engine's host, or beside us.
+
+Read from what the engines' own clients read, without asking them: variables, docker's context files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pg_ephemeral.errors import BackendError
+from pg_ephemeral.postgres.server_settings import LOOPBACK
+
+#: The host to connect to, for engines whose ports come out elsewhere than we would look.
+VARIABLE = "PG_EPHEMERAL_ENGINE_HOST"
+
+_ANY = "0.0.0.0"  # noqa: S104 -- asked for only where the engine is on another host than we are
+_IN_A_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to publish the port, and the IP address to connect to.
+
+    ``beside``: we may be in a container ourselves, so that a port on loopback may not be on ours; then the container's
+    own address, on the network of the engine's containers, is the other place to try.
+    """
+
+    publish: str
+    connect: str
+    beside: bool = False
+
+
+_LOCAL = Address(publish=LOOPBACK, connect=LOOPBACK)
+
+
+def docker_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
+    """For docker: by ``DOCKER_HOST``, else the context that is in use. Raises ``BackendError``.
+
+    ``inside`` says whether we run in a container ourselves, beside those we start.
+    """
+    endpoint = environment.get("DOCKER_HOST") or _context_endpoint(environment)
+    return _address(environment, endpoint, inside=inside)
+
+
+def podman_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
+    """For podman: by ``CONTAINER_HOST``. A podman machine forwards its ports to loopback. Raises ``BackendError``."""
+    endpoint = environment.get("CONTAINER_HOST", "")
+    # Without a remote, containers are our children: their ports are where we are, in a container or not.
+    return _address(environment, endpoint, inside=inside if endpoint else False)
+
+
+def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | None) -> Address:
+    chosen = environment.get(VARIABLE)
+    if chosen:
+        address = _resolve(chosen, said_by=VARIABLE)
+        return _LOCAL if _is_loopback(address) else Address(publish=_ANY, connect=address)
+    parts = urlsplit(endpoint)
+    if parts.scheme in {"tcp", "ssh", "http", "https"} and parts.hostname:
+        address = _resolve(parts.hostname, said_by=f"the engine's address {parts.scheme}://{parts.hostname}")
+        if not _is_loopback(address):
+            return Address(publish=_ANY, connect=address)
+        return _LOCAL
+    if inside if inside is not None else any(path.exists() for path in _IN_A_CONTAINER):
+        return Address(publish=LOOPBACK, connect=LOOPBACK, beside=True)
+    return _LOCAL
+
+
+def _context_endpoint(environment: Mapping[str, str]) -> str:
+    """The endpoint of docker's current context; empty for the default one, or when there is nothing to be read."""
+    home = environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 -- it never raises
+    directory = Path(environment.get("DOCKER_CONFIG") or Path(home) / ".docker")
+    try:
+        name = environment.get("DOCKER_CONTEXT")
+        if not name:
+            name = json.loads((directory / "config.json").read_bytes()).get("currentContext")
+        if not name or name == "default":
+            return ""
+        about = directory / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest() / "meta.json"
+        return str(json.loads(about.read_bytes())["Endpoints"]["docker"].get("Host") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # docker itself says what it does not like
+
+
+def _resolve(host: str, *, said_by: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise BackendError(
+            f"{said_by}: {host!r} has no address: {error}",
+            hint=f"set {VARIABLE} to the host at which published ports are reached",
+        ) from error
+    return str(found[0][4][0])
+
+
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback

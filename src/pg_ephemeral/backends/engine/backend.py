@@ -1,0 +1,274 @@
+"""The container backend: one engine, in its own dialect, servers in containers, stages as the engine's own images.
+
+A server's container runs in the foreground of an engine's client that is our child (``inside``). One container carries
+a chain from stage to stage: its server is stopped, the container is committed, the server goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from pg_ephemeral.backends.base import BackendInfo, Handle, ServerSpec
+from pg_ephemeral.backends.engine import binds, commands, owner
+from pg_ephemeral.backends.engine.address import Address
+from pg_ephemeral.backends.engine.client import EngineClient
+from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
+from pg_ephemeral.backends.engine.commit import commit_image
+from pg_ephemeral.backends.engine.dialect import Dialect
+from pg_ephemeral.backends.engine.handle import FILES, STOP_TIMEOUT, EngineHandle
+from pg_ephemeral.backends.engine.images import EngineImages
+from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
+from pg_ephemeral.backends.engine.tool import image_program
+from pg_ephemeral.backends.runs import Run, new_run, sweep
+from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.chain import BaseIdentity
+from pg_ephemeral.errors import BackendError, ServerError, StageGone
+from pg_ephemeral.image import ImageWord
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.paths import cache_dir
+from pg_ephemeral.postgres.client import prepare
+from pg_ephemeral.process import Invocation
+
+#: Changed when what initdb is told changes, for then stage 0 is another one.
+_INIT = 1
+
+#: A container whose changes have grown by this many bytes is not carried on to the next stage, whose layer would hold
+#: them again.
+_CARRIED = 32 << 20
+
+#: Beside the server, what an engine may need to start a container on a busy machine, in seconds.
+_START_TIMEOUT = 120.0
+
+
+class EngineBackend:
+    """A container engine and one base image."""
+
+    builds = True
+
+    def __init__(self, dialect: Dialect, image: ImageWord, *, cache: Path | None = None) -> None:
+        """Nothing is looked up yet."""
+        self.name = dialect.program
+        self._dialect = dialect
+        self._image = image
+        self._client = EngineClient(dialect=dialect)
+        self._given_cache = cache
+
+    @cached_property
+    def images(self) -> EngineImages:
+        """The engine's own store."""
+        return EngineImages(self._client)
+
+    def info(self) -> BackendInfo:
+        """The engine's version, and whether it is rootless."""
+        version = self._client.call(self._dialect.version).decode().strip()
+        return BackendInfo(name=self.name, version=version, rootless=self.rootless)
+
+    def answer(self) -> None:
+        """Raise ``BackendError`` or ``ProcessError`` unless the engine answers; what it says is not asked for again."""
+        self._present_base  # noqa: B018 -- the look is the point
+
+    def identify(self) -> BaseIdentity:
+        """The image's content: its layers, and what its processes are told. Pulls it when it is not there."""
+        base = self._base
+        return BaseIdentity(
+            fields={
+                "backend": "container",
+                "layers": list(base.layers),
+                "entrypoint": list(base.entrypoint),
+                "env": dict(base.env),
+                "init": _INIT,
+            },
+            platform=base.platform,
+            version=base.env.get("PG_VERSION") or base.env.get("PG_MAJOR") or str(self._image),
+        )
+
+    def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
+        """Run a container of the stage, or of the base, whose entry point then makes a cluster."""
+        self.sweep()
+        run = new_run(self.runs)
+        handle = None
+        try:
+            handle = self._launch(run, source, spec)
+            if serve:
+                handle.serve(spec, fresh=source is None)
+        except BaseException:
+            if handle is not None:
+                handle.close()
+            run.close()
+            raise
+        return handle
+
+    def commit(self, handle: Handle, reference: Reference, labels: Mapping[str, str]) -> None:
+        """Settle the data, stop the server, and commit the container, unless the stage was made meanwhile."""
+        ours = _own(handle)
+        ours.stop(within=max(ours.spec.timeout, STOP_TIMEOUT))
+        if self.images.get([reference]):
+            self.images.tag(reference)
+        else:
+            commit_image(self._client, ours, self.images.local_name(reference), labels)
+            self.images.forget(key_of(reference))
+        ours.stage = reference
+
+    def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
+        """Go on where it was, or in a new container of its stage: when its own has grown, or sees other directories."""
+        ours = _own(handle)
+        if ours.stage is not None and (self._sees_other(ours, spec) or self._has_grown(ours, ours.stage, spec)):
+            run = new_run(self.runs)
+            try:
+                ours.replace_with(self._launch(run, ours.stage, spec))
+            except BaseException:
+                run.close()
+                raise
+        if serve:
+            ours.serve(spec, fresh=False)
+
+    def remove(self, handle: Handle) -> None:
+        """End the container, and with it everything in it."""
+        _own(handle).close()
+
+    def sweep(self) -> list[Path]:
+        """Remove the containers of processes that are gone; normally they have ended with them."""
+
+        def remove(path: Path) -> None:
+            self._client.try_call(commands.remove(commands.container_name(path)))
+
+        return sweep(self.runs, first=remove)
+
+    @contextmanager
+    def tool(self, argv: Sequence[str], *, directory: Path) -> Iterator[Invocation]:
+        """In a container of the base image, as the calling user, with our variables that start with ``PG``."""
+        self._base  # noqa: B018 -- pulls it when it is not there
+        self.sweep()
+        with image_program(
+            self._client, self.base_name, argv, runs=self.runs, user=self.caller, directory=directory
+        ) as invocation:
+            yield invocation
+
+    def lock_file(self, name: str) -> Path:
+        """In this user's cache directory, for this engine."""
+        return self._directory / "locks" / name
+
+    @cached_property
+    def rootless(self) -> bool:
+        """Whether the engine runs containers without root's rights. Raises ``BackendError``."""
+        return self._dialect.says_rootless(self._client.call(self._dialect.rootless).decode())
+
+    @property
+    def caller(self) -> str:
+        """Who inside is the calling user outside: a rootless engine takes its own user for root."""
+        return "0:0" if self.rootless else f"{os.getuid()}:{os.getgid()}"
+
+    @cached_property
+    def base_name(self) -> str:
+        """The image, as the engine is asked for it."""
+        return str(self._image.reference)
+
+    @property
+    def client(self) -> EngineClient:
+        """The engine's command."""
+        return self._client
+
+    @property
+    def _directory(self) -> Path:
+        return (self._given_cache or cache_dir()) / self.name
+
+    @property
+    def runs(self) -> Path:
+        """Where each container of ours has a locked directory; its name is the end of the container's."""
+        return self._directory / "run"
+
+    @cached_property
+    def _present_base(self) -> ImageFacts | None:
+        return next(iter(self._client.images((self.base_name,))), None)
+
+    @cached_property
+    def _base(self) -> ImageFacts:
+        if self._present_base is not None:
+            return self._present_base
+        self._client.pull(self.base_name)
+        found = self._client.images((self.base_name,))
+        if not found:
+            raise BackendError(f"image {self.base_name} was pulled but is not there")
+        return found[0]
+
+    @cached_property
+    def _address(self) -> Address:
+        return self._dialect.address(os.environ)
+
+    def _launch(self, run: Run, source: Reference | None, spec: ServerSpec) -> EngineHandle:
+        """Run a container; no server runs in it yet."""
+        name = commands.container_name(run.path)
+        call = commands.run(
+            self.base_name if source is None else self.images.local_name(source),
+            ("-c", SCRIPT),
+            name=name,
+            entrypoint="sh",
+            labels=owner.labels(),
+            env={"PGDATA": commands.DATA},
+            publish=Publish(address=self._address.publish),
+            binds=_binds(spec),
+        )
+        inside = Inside(self._client.invocation(call), log=run.path / "log")
+        try:
+            prepare()
+            inside.expect("up", within=_START_TIMEOUT)
+        except Ended as error:
+            status, said = inside.status, inside.recent_log()
+            inside.close()
+            raise self._not_run(source, status, said) from error
+        except BaseException:
+            inside.close()
+            raise
+        return EngineHandle(
+            client=self._client,
+            address=self._address,
+            name=name,
+            run=run,
+            inside=inside,
+            base=self._base,
+            origin=self._base if source is None else self.images.facts(key_of(source)),
+            spec=spec,
+            caller=lambda: self.caller,
+        )
+
+    def _not_run(self, source: Reference | None, status: int | None, said: str) -> Exception:
+        """What the engine means that would not run a container."""
+        last = next((line for line in reversed(said.splitlines()) if "--help" not in line and line.strip()), "")
+        if source is not None and commands.is_absent(last):
+            self.images.forget(key_of(source))
+            return StageGone(f"stage {source} is gone from {self.name}", hint="run the command again")
+        if "executable file not found" in said or "not found in $PATH" in said:
+            return BackendError(
+                f"image {self.base_name} cannot be used: it has no shell",
+                hint="use an image made like the official one",
+            )
+        return ServerError(
+            f"{self.name} did not run a container: {last or f'status {status}'}", hint=self._dialect.start_hint
+        )
+
+    def _has_grown(self, handle: EngineHandle, stage: Reference, spec: ServerSpec) -> bool:
+        """Whether the next layer of this container would repeat much; a cluster just made always is much."""
+        if not spec.for_stage or handle.made_cluster:
+            return spec.for_stage
+        found = self.images.get([stage]).get(stage)
+        return found is not None and handle.origin is not None and found.size - handle.origin.size > _CARRIED
+
+    @staticmethod
+    def _sees_other(handle: EngineHandle, spec: ServerSpec) -> bool:
+        return (handle.mounted.directories, handle.mounted.files) != (spec.directories, spec.files)
+
+
+def _binds(spec: ServerSpec) -> list[Bind]:
+    """What of this host is seen inside. Raises ``BackendError`` for what must not be."""
+    same = [Bind(directory=binds.check(directory)) for directory in spec.directories]
+    return same if spec.files is None else [*same, Bind(directory=spec.files.absolute(), target=FILES)]
+
+
+def _own(handle: Handle) -> EngineHandle:
+    if not isinstance(handle, EngineHandle):
+        raise TypeError(f"{handle!r} is a handle of another backend")
+    return handle

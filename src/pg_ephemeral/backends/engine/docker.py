@@ -1,0 +1,34 @@
+"""Docker's dialect."""
+
+from __future__ import annotations
+
+import re
+
+from pg_ephemeral.backends.engine.address import docker_address
+from pg_ephemeral.backends.engine.dialect import Dialect
+
+
+def _says_rootless(options: str) -> bool:
+    """Docker lists its security options as ``name=rootless``, one a line; old versions without ``name=``."""
+    return any(part.removeprefix("name=") == "rootless" for line in options.split() for part in line.split(","))
+
+
+def _quote(text: str) -> str:
+    """A word of a Dockerfile in double quotes, in which ``\\``, ``"`` and ``$`` would mean something."""
+    return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
+
+
+DOCKER = Dialect(
+    program="docker",
+    local_prefix="",
+    implied_domain="docker.io/",
+    # From version 29 on the option has another name.
+    unpaused=(("--pause=false",), ("--no-pause",)),
+    version=("version", "--format", "{{.Server.Version}}"),
+    rootless=("info", "--format", "{{range .SecurityOptions}}{{println .}}{{end}}"),
+    says_rootless=_says_rootless,
+    forget=("image", "rm", "--force"),
+    quote=_quote,
+    address=docker_address,
+    start_hint="is its daemon running, and may you use it? docker info tells more",
+)

@@ -1,0 +1,303 @@
+"""A server in a container: start it, stop it, connect to it, run programs beside it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pg_ephemeral.backends.base import ServerSpec
+from pg_ephemeral.backends.engine import commands
+from pg_ephemeral.backends.engine.address import VARIABLE, Address
+from pg_ephemeral.backends.engine.client import EngineClient
+from pg_ephemeral.backends.engine.commands import ImageFacts
+from pg_ephemeral.backends.engine.inside import Ended, Inside, quoted
+from pg_ephemeral.backends.runs import Run
+from pg_ephemeral.backends.settle import settle
+from pg_ephemeral.errors import SeedFailed, ServerError
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.postgres import client as postgres
+from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
+from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
+from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.scram import verifier
+from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
+from pg_ephemeral.process import Invocation, guarded, status_text
+
+SOCKETS = "/var/run/postgresql"
+#: Where the config file's directory is seen inside: not at its own path, which would become part of the stage.
+FILES = "/mnt/pg-ephemeral"
+_MEMORY = "/dev/shm/pg-ephemeral"  # noqa: S108 -- in the container, which is ours alone
+
+_PORT = 5432
+_POLL = 0.002
+#: For a clean shutdown, in seconds.
+STOP_TIMEOUT = 60.0
+
+_ADDED_INIT_SCRIPT = 111
+_RUN_SCRIPT = f"""
+umask 022
+scripts() {{ ls -A /docker-entrypoint-initdb.d 2>/dev/null; }}
+before=$(scripts)
+script=$(mktemp) && cat >"$script" && sh -e "$script" </dev/null
+status=$?
+rm -f "$script"
+if [ $status = 0 ] && [ "$before" != "$(scripts)" ]; then exit {_ADDED_INIT_SCRIPT}; fi
+exit $status
+"""
+
+#: To make a cluster an image may run scripts of its own.
+_INIT_ALLOWANCE = 60.0
+
+_FIXED = {
+    "listen_addresses": "*",
+    "port": str(_PORT),
+    "unix_socket_directories": SOCKETS,
+    "hba_file": f"{_MEMORY}/hba.conf",
+    "log_destination": "stderr",
+    "logging_collector": "off",
+}
+_TLS = {
+    "ssl": "on",
+    "ssl_cert_file": f"{_MEMORY}/{CERTIFICATE_FILE}",
+    "ssl_key_file": f"{_MEMORY}/{KEY_FILE}",
+    "ssl_ca_file": "",
+}
+
+
+class EngineHandle:
+    """A container of ours and the server in it."""
+
+    contained = True
+
+    def __init__(
+        self,
+        *,
+        client: EngineClient,
+        address: Address,
+        name: str,
+        run: Run,
+        inside: Inside,
+        base: ImageFacts,
+        origin: ImageFacts | None,
+        spec: ServerSpec,
+        caller: Callable[[], str],
+    ) -> None:
+        self.name = name
+        self.run = run
+        self.inside = inside
+        self.base = base
+        #: The image the container was made of, if it was looked at.
+        self.origin = origin
+        self.spec = spec
+        #: Says which directories the container was started with.
+        self.mounted = spec
+        #: The stage that the stopped server holds, and whether the cluster was made in this very container.
+        self.stage: Reference | None = None
+        self.made_cluster = False
+        self._client = client
+        self._address = address
+        self._caller = caller
+        self._password = ""
+        self._endpoint = NetworkEndpoint(host="127.0.0.1", port=_PORT)
+        self._root: Path | None = None
+        self._certificates: Certificates | None = None
+
+    def serve(self, spec: ServerSpec, *, fresh: bool) -> None:
+        """Start the server with a new password and wait until it answers; ``fresh``: without a cluster yet.
+
+        Raises ``ServerError`` with the server's last log lines.
+        """
+        if self._certificates is None or self.spec.tls != spec.tls:
+            self._certificates = None if spec.tls is None else Certificates.issue(spec.tls)
+        self.spec = spec
+        self.made_cluster = self.made_cluster or fresh
+        self._password = random_password()
+        self._send_files()
+        if fresh:
+            self.inside.order("init", *map(quoted, (spec.superuser, spec.database)))
+        fixed = _FIXED | (_TLS if self._certificates is not None else {})
+        options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
+        self.inside.start((*self.base.entrypoint, "postgres", *options))
+        # The engine is asked while the server starts.
+        self._endpoint = self._published()
+        self._await_ready(spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
+
+    def stop(self, *, within: float) -> None:
+        """Settle the data and shut the server down cleanly, if it runs. Raises ``ServerError`` and ``ClientError``."""
+        if not self.inside.serving:
+            return
+        settle(self.control, self.control_of)
+        self.inside.order("stop")
+        if not self.inside.ended(within=within):
+            raise ServerError(f"the server did not shut down within {within:g} s", detail=self.recent_log() or None)
+        self.inside.order("tidy")
+        self.inside.expect("tidied", within=within)
+
+    def close(self) -> None:
+        """End the container and remove what was kept for it on this side; does nothing the second time."""
+        self.inside.close()
+        self.run.close()
+
+    def replace_with(self, other: EngineHandle) -> None:
+        """Be the other container from now on; this one's own ends."""
+        self.close()
+        self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
+        self.mounted = other.mounted
+        self.made_cluster = False
+        self._root = None
+
+    @property
+    def conninfo(self) -> Conninfo:
+        """By TCP, at the published port."""
+        return self._conninfo(self._endpoint)
+
+    @property
+    def control(self) -> Conninfo:
+        """The same: from here there is no other way in."""
+        return self.conninfo
+
+    def control_of(self, database: str) -> Conninfo:
+        """As ``control``, to another database."""
+        return replace(self.control, database=database)
+
+    @property
+    def inside_conninfo(self) -> Conninfo:
+        """For programs in the container: by the unix socket."""
+        return replace(
+            self._conninfo(NetworkEndpoint(host="localhost")),
+            endpoint=SocketEndpoint(socket_path=SOCKETS),
+            sslmode=SslMode.DISABLE,
+            sslrootcert=None,
+        )
+
+    @property
+    def running(self) -> bool:
+        """Whether the server runs."""
+        return not self.ended(0.0)
+
+    def ended(self, within: float) -> bool:
+        """Whether it has ended, or does so in time."""
+        return self.inside.ended(within)
+
+    @property
+    def log_file(self) -> Path | None:
+        """What the container writes to its standard error."""
+        return self.inside.log
+
+    def recent_log(self) -> str:
+        """The last lines of that."""
+        return self.inside.recent_log()
+
+    @property
+    def programs(self) -> Path | None:
+        """None: they are inside."""
+        return None
+
+    def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
+        """A program of the image. The directory is at another place inside, and there only if it was asked for."""
+        there = Path(FILES) if self.mounted.files == directory else None
+        return self._inside((name, *arguments), directory=there, user=None, tty=False)
+
+    def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
+        """A program in the container, connected by its environment; with ``directory``, there and as the caller."""
+        return self._inside(argv, directory=directory, user=None if directory is None else self._caller(), tty=tty)
+
+    def run_script(self, script: str, *, seed: str) -> None:
+        """Run a script as root beside the stopped server; what it prints goes to our stderr. Raises ``SeedFailed``."""
+        self.stop(within=STOP_TIMEOUT)
+        # From a file, so that what the script runs may read its standard input, which is empty.
+        argv = ("sh", "-c", _RUN_SCRIPT)
+        call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
+        status = guarded(call, stdin=[script.encode()])
+        if status == _ADDED_INIT_SCRIPT:
+            raise SeedFailed(
+                f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
+                seed=seed,
+                hint="the cluster is there already; make what was added a seed of its own",
+            )
+        if status != 0:
+            raise SeedFailed(f"seed {seed!r}: the script failed in the container: {status_text(status)}", seed=seed)
+
+    def _inside(self, argv: Sequence[str], *, directory: Path | None, user: str | None, tty: bool) -> Invocation:
+        connection = self.inside_conninfo
+        variables = connection.env() | {URL_VARIABLE: connection.url}
+        arguments = commands.execute(self.name, argv, passed=variables, user=user, directory=directory, tty=tty)
+        # The engine's command takes the values from its own environment: they stay out of its arguments.
+        environment = without_libpq(os.environ) | variables
+        return Invocation(argv=self._client.invocation(arguments).argv, env=environment)
+
+    def _send_files(self) -> None:
+        user = quote_identifier(self.spec.superuser)
+        secret = quote_literal(verifier(self._password, secrets.token_bytes(16)))
+        self.inside.file("ready.sql", f"ALTER ROLE {user} PASSWORD {secret};")
+        host = "host" if self._certificates is None else "hostssl"
+        # Whoever is inside could read the data directory as well; from outside it takes the password.
+        self.inside.file("hba.conf", f"local all all trust\n{host} all all all scram-sha-256")
+        self._root = None
+        if self._certificates is not None:
+            self.inside.file(CERTIFICATE_FILE, self._certificates.cert_pem)
+            self.inside.file(KEY_FILE, self._certificates.key_pem)
+            self._root = self.run.path / CA_FILE
+            self._root.write_text(self._certificates.ca_pem)
+
+    def _await_ready(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        try:
+            self.inside.expect("ready", within=timeout)
+            while (connection := postgres.try_connect(self.control)) is None:
+                if self._address.beside and self._endpoint.port != _PORT:
+                    self._endpoint = self._at(self._own_address(), _PORT)
+                elif self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
+                    raise self._unreachable()
+            connection.close()
+        except Ended as error:
+            raise ServerError(
+                "PostgreSQL ended before it accepted a connection",
+                detail=self.recent_log() or None,
+                hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
+            ) from error
+        except ServerError as error:
+            if error.detail is None:
+                error.detail = self.recent_log() or None
+            error.hint = error.hint or "raise wait_available_timeout if it only needs longer"
+            raise
+
+    def _unreachable(self) -> ServerError:
+        endpoint = self._endpoint
+        return ServerError(
+            f"the server answers in its container, but not at {endpoint.host_addr or endpoint.host}:{endpoint.port}",
+            hint=f"if the engine is on another host, set {VARIABLE} to that",
+        )
+
+    def _published(self) -> NetworkEndpoint:
+        port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
+        if port is None:
+            raise ServerError(f"container {self.name} publishes no port")
+        return self._at(self._address.connect, port)
+
+    def _at(self, host: str, port: int) -> NetworkEndpoint:
+        if self.spec.tls is None:
+            return NetworkEndpoint(host=host, port=port)
+        return NetworkEndpoint(host=self.spec.tls, port=port, host_addr=host)
+
+    def _own_address(self) -> str:
+        form = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
+        found = self._client.call(("container", "inspect", "--format", form, self.name)).decode().split()
+        if not found:
+            raise ServerError(f"container {self.name} has no address")
+        return found[0]
+
+    def _conninfo(self, endpoint: NetworkEndpoint) -> Conninfo:
+        return Conninfo(
+            endpoint=endpoint,
+            user=self.spec.superuser,
+            database=self.spec.database,
+            password=self._password,
+            application_name=self.spec.application_name,
+            sslmode=SslMode.DISABLE if self._root is None else SslMode.VERIFY_FULL,
+            sslrootcert=None if self._root is None else str(self._root),
+        )

@@ -1,0 +1,125 @@
+"""The stages of a container engine: images in its own store, found by the key in their tag and their label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pg_ephemeral.backends.base import Image
+from pg_ephemeral.backends.engine.client import EngineClient
+from pg_ephemeral.backends.engine.commands import ImageFacts, is_absent
+from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.chain import CacheKey
+from pg_ephemeral.errors import CacheError
+from pg_ephemeral.labels import KEY_LABEL
+from pg_ephemeral.oci.reference import Name, Reference
+
+
+class EngineImages:
+    """An ``ImageStore`` on a container engine. Holds nothing but what it last saw."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+        self._facts: dict[CacheKey, ImageFacts] = {}
+
+    def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+        """One call when all are there under their own names; one or two more for those under other names."""
+        wanted = {reference: key_of(reference) for reference in references}
+        self._see(self._client.images(tuple(self.local_name(reference) for reference in wanted)), wanted.values())
+        missing = set(wanted.values()) - self._facts.keys()
+        if missing:
+            names = tuple(name for name in self._all_names() if name.rpartition(":")[2] in missing)
+            self._see(self._client.images(names), missing, forget=False)
+        return {
+            reference: self._image(reference, self._facts[key])
+            for reference, key in wanted.items()
+            if key in self._facts
+        }
+
+    def tag(self, reference: Reference) -> None:
+        """Another name for an image that is there; none at all when it has that name."""
+        facts = self._facts.get(key_of(reference))
+        if facts is None:
+            self.get([reference])
+            facts = self._facts.get(key_of(reference))
+        if facts is None or self.local_name(reference) in facts.names:
+            return
+        done = self._client.try_call(("tag", facts.id, self.local_name(reference)))
+        if done.status != 0 and not is_absent(done.message):
+            raise CacheError(f"{reference} cannot be named: {done.message}")
+        self._facts.pop(key_of(reference))
+
+    def list(self, repository: Name) -> tuple[Image, ...]:
+        """Oldest first."""
+        prefix = self._local(str(repository)) + ":"
+        found = self._client.images(tuple(name for name in self._all_names() if name.startswith(prefix)))
+        references = {
+            name: Reference.parse(f"{repository}:{name.rpartition(':')[2]}")
+            for facts in found
+            for name in facts.names
+            if name.startswith(prefix)
+        }
+        listed = [self._image(references[name], facts) for facts in found for name in facts.names if name in references]
+        return tuple(sorted(listed, key=lambda image: (image.created, str(image.reference))))
+
+    def remove(self, reference: Reference, *, force: bool) -> bool:
+        """Take the name away, and the image if it was the last and nothing runs on it."""
+        name = self.local_name(reference)
+        self._facts.pop(key_of(reference), None)
+        done = self._client.try_call(("image", "inspect", "--format", "{{.Id}}", name))
+        if done.status != 0 and is_absent(done.message):
+            return False
+        if done.status == 0:
+            arguments = (*self._client.dialect.forget, name) if force else ("image", "rm", name)
+            identity = done.stdout.decode().strip()
+            done = self._client.try_call(arguments)
+        if done.status != 0 and not is_absent(done.message):
+            reason = done.message.splitlines()[-1] if done.message else f"status {done.status}"
+            raise CacheError(
+                f"{reference} cannot be removed: {reason}",
+                hint="a server runs on it: stop that first, or use --force" if not force else None,
+            )
+        if force and self._client.dialect.forget[0] == "untag" and not self._names_of(identity):
+            # In use or not: the name is gone, and prune takes what is left.
+            self._client.try_call(("image", "rm", identity))
+        return True
+
+    def facts(self, key: CacheKey) -> ImageFacts | None:
+        """What was seen of this stage when it was last looked for."""
+        return self._facts.get(key)
+
+    def forget(self, key: CacheKey) -> None:
+        """Look again the next time."""
+        self._facts.pop(key, None)
+
+    def local_name(self, reference: Reference) -> str:
+        """What the engine calls the stage."""
+        return self._local(str(reference))
+
+    def _local(self, text: str) -> str:
+        first, slash, _ = text.partition("/")
+        has_domain = slash and ("." in first or ":" in first or first == "localhost")
+        name = text if has_domain else self._client.dialect.local_prefix + text
+        return name.removeprefix(self._client.dialect.implied_domain)
+
+    def _all_names(self) -> tuple[str, ...]:
+        """The names of every image that says it is a stage."""
+        output = self._client.call(
+            ("image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}")
+        )
+        return tuple(line for line in output.decode().split() if "<none>" not in line)
+
+    def _names_of(self, identity: str) -> tuple[str, ...]:
+        return tuple(name for facts in self._client.images((identity,)) for name in facts.names)
+
+    def _see(self, found: Iterable[ImageFacts], keys: Iterable[CacheKey], *, forget: bool = True) -> None:
+        """Remember these images by their key. One whose label does not say what its tag does is none of ours."""
+        if forget:
+            for key in keys:
+                self._facts.pop(key, None)
+        for facts in found:
+            said = facts.labels.get(KEY_LABEL)
+            if said is not None and any(name.endswith(f":{said}") for name in facts.names):
+                self._facts[CacheKey(said)] = facts
+
+    def _image(self, reference: Reference, facts: ImageFacts) -> Image:
+        return Image(reference=reference, labels=facts.labels, created=facts.created, size=facts.size)

@@ -1,0 +1,147 @@
+"""Our end of the conversation with ``inside.sh``, the first process in a server's container.
+
+The engine's client holds the line. It ends when we do, and then so does the container: that is what leaves nothing
+behind, whatever happens to us.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from pg_ephemeral.errors import ServerError
+from pg_ephemeral.process import Invocation, spawn
+
+SCRIPT = Path(__file__).with_name("inside.sh").read_text(encoding="utf-8")
+
+_LOG_LINES = 15
+
+
+class Ended(ServerError):
+    """The container, or the server in it, ended while something was expected of it."""
+
+
+class Inside:
+    """A container in the foreground of an engine's client, and what its first process says.
+
+    Raises ``ProcessError`` when the client cannot be started. Not safe for use by several threads.
+    """
+
+    def __init__(self, invocation: Invocation, *, log: Path) -> None:
+        self.log = log
+        self.log_start = 0
+        with log.open("ab") as errors:
+            self._client = spawn(invocation, stderr=errors)
+        assert self._client.stdin is not None  # noqa: S101 -- spawn gives pipes
+        assert self._client.stdout is not None  # noqa: S101 -- spawn gives pipes
+        self._orders = self._client.stdin
+        self._answers = self._client.stdout
+        self._unread = b""
+        #: Whether a server was started and has not been heard to end.
+        self.serving = False
+
+    def expect(self, answer: str, *, within: float) -> str:
+        """Wait for this answer, at most ``within`` seconds; return what follows it on its line.
+
+        Raises ``Ended`` when it will not come any more, and ``ServerError`` for an error instead of it or none in time.
+        """
+        deadline = time.monotonic() + within
+        while True:
+            line = self._next_line(max(0.0, deadline - time.monotonic()))
+            if line is None:
+                if self.closed:
+                    raise Ended("the container ended unexpectedly", detail=self.recent_log() or None)
+                raise ServerError(f"no answer from inside the container within {within:g} s")
+            word, _, rest = line.partition(" ")
+            if word == "ended":
+                self.serving = False
+            if word == answer:
+                return rest
+            if word == "error":
+                raise ServerError(rest, detail=self.recent_log() or None)
+            if word == "ended":
+                raise Ended(f"the server ended with status {rest}", detail=self.recent_log() or None)
+
+    def ended(self, within: float) -> bool:
+        """Whether the server has ended, or does within that many seconds."""
+        deadline = time.monotonic() + within
+        while self.serving and not self.closed:
+            line = self._next_line(max(0.0, deadline - time.monotonic()))
+            if line is None:
+                break
+            if line.startswith("ended"):
+                self.serving = False
+        return self.closed or not self.serving
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more will be said: the container is gone, or as good as."""
+        return self._answers.closed and b"\n" not in self._unread
+
+    @property
+    def status(self) -> int | None:
+        """The exit status of the engine's client, once it is there."""
+        return self._client.poll()
+
+    def order(self, *words: str) -> None:
+        """Give an order; nothing happens when nobody is there any more."""
+        self._say(" ".join(words) + "\n")
+
+    def file(self, name: str, text: str) -> None:
+        """Make a file in the memory of the container."""
+        self._say(f"file {name}\n{text.rstrip(chr(10))}\n.\n")
+
+    def start(self, words: Iterable[str]) -> None:
+        """Run the server with these words for a command line."""
+        self.log_start = self.log.stat().st_size
+        self.serving = True
+        self.order("start", *map(quoted, words))
+
+    def close(self) -> None:
+        """End the container, and wait until the engine has removed it."""
+        with suppress(OSError):
+            self._orders.close()
+        self._client.wait()
+        self._answers.close()
+        self.serving = False
+
+    def recent_log(self, lines: int = _LOG_LINES) -> str:
+        """The last lines of what the server, or the engine's client, wrote since the last start."""
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self.log_start)
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _say(self, text: str) -> None:
+        with suppress(BrokenPipeError, ValueError):
+            self._orders.write(text.encode())
+            self._orders.flush()
+
+    def _next_line(self, within: float) -> str | None:
+        """A line, or None when none came in time or none will come."""
+        deadline = time.monotonic() + within
+        while b"\n" not in self._unread:
+            if self._answers.closed:
+                return None
+            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                return None
+            said = os.read(self._answers.fileno(), 4096)
+            if not said:
+                self._answers.close()
+            self._unread += said
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode(errors="replace").rstrip("\r")
+
+
+def quoted(word: str) -> str:
+    """A word for the shell, on one line whatever is in it; ``inside.sh`` knows ``$newline``."""
+    return shlex.quote(word).replace("\n", "'\"$newline\"'")

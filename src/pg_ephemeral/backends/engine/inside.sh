@@ -1,0 +1,142 @@
+# Runs inside a server's container, as its first process, and does what our process on the other side of the engine says.
+#
+# Orders come in on standard input, which the engine closes when our process or the engine's client is gone, however it
+# ended. This process ends then, and the container and everything in it end with it. What we answer goes to standard
+# output, a line each; what programs say goes to standard error. Nothing secret is in an argument or in the environment:
+# certificates and the password's verifier come in as files, and lie in memory, where a commit does not find them.
+#
+#   file NAME         the following lines, up to one with a dot alone, are the file NAME in $memory
+#   init USER DB      no cluster yet: the image's entry point is to make it, for this superuser and database
+#   start ARGUMENT…   run the entry point with these (words as the shell reads them)
+#   stop | quit       tell the server to shut down, cleanly or at once
+#   tidy              of the stopped server's directory, remove what means nothing to the next
+#
+# Answers: up | ready | ended STATUS | tidied | error TEXT.
+umask 077
+export LC_ALL=C
+unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE PGHOSTADDR PGSSLMODE DATABASE_URL
+memory=/dev/shm/pg-ephemeral
+sockets=/var/run/postgresql
+newline='
+'
+user=postgres
+fresh=
+
+say() {
+    printf '%s\n' "$*"
+}
+
+# The user that runs the server reads the files in memory; nobody else in here is anybody's concern.
+receive() {
+    while IFS= read -r line && [ "$line" != . ]; do
+        printf '%s\n' "$line"
+    done >"$memory/$1"
+    if [ -e "$PGDATA/PG_VERSION" ]; then
+        chown "$(stat -c %u:%g "$PGDATA/PG_VERSION")" "$memory/$1"
+    elif [ "$1" = hba.conf ]; then
+        chmod 644 "$memory/$1"
+    fi
+}
+
+# What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
+init() {
+    user=$1 fresh=yes
+    version=$(postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
+    if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
+    if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
+    export POSTGRES_USER="$1" POSTGRES_DB="$2" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
+    export POSTGRES_INITDB_ARGS="$options ${POSTGRES_INITDB_ARGS-}"
+}
+
+start() {
+    for program in postgres psql pg_controldata; do
+        if ! command -v "$program" >/dev/null; then
+            say "error the image has no program $program on its PATH"
+            return
+        fi
+    done
+    mkdir -p "$PGDATA" "$sockets"
+    : >"$memory/running"
+    (
+        trap '' INT TERM
+        "$@" </dev/null >&2 &
+        echo $! >"$memory/pid"
+        wait $!
+        status=$?
+        rm -f "$memory/running"
+        say "ended $status"
+    ) &
+    ready &
+}
+
+# Told apart from the server that the entry point runs for a while to make the cluster: that one listens on no port.
+listening() {
+    [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || pg_isready --quiet --host=127.0.0.1 --port=5432; }
+}
+
+# Once the server answers, give the superuser the password we were sent the verifier of.
+ready() {
+    while [ -e "$memory/running" ]; do
+        if listening; then
+            PGOPTIONS='-c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off' \
+                psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
+                --dbname=template1 --file="$memory/ready.sql" </dev/null >/dev/null 2>"$memory/error"
+            case $? in
+                0)
+                    rm -f "$memory/ready.sql"
+                    say ready
+                    return
+                    ;;
+                2) ;; # not accepting yet
+                *)
+                    say "error $(head -n 1 "$memory/error")"
+                    return
+                    ;;
+            esac
+        fi
+        sleep 0.01
+    done
+}
+
+signal() {
+    if [ -e "$memory/running" ]; then kill -"$1" "$(cat "$memory/pid")"; fi
+}
+
+# After a clean shutdown only the segment with the last checkpoint is ever read again.
+tidy() {
+    report=$(pg_controldata --pgdata="$PGDATA")
+    kept=$(printf '%s\n' "$report" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p")
+    case $report in
+        *"cluster state: "*"shut down$newline"*) ;;
+        *)
+            say "error the server did not shut down cleanly"
+            return
+            ;;
+    esac
+    for segment in "$PGDATA"/pg_wal/????????????????????????; do
+        if [ "${segment##*/}" != "$kept" ]; then rm -f "$segment"; fi
+    done
+    rm -rf "$PGDATA/postmaster.opts" "$PGDATA"/pg_stat_tmp/* "$PGDATA"/base/pgsql_tmp
+    if [ -n "$fresh" ]; then
+        # Our servers have access rules of their own; these are for whoever boots the stage by other means.
+        printf '%s\n' 'local all all trust' 'host all all all scram-sha-256' >"$PGDATA/pg_hba.conf"
+        fresh=
+    fi
+    say tidied
+}
+
+trap 'exit 143' HUP INT TERM
+mkdir -p "$memory"
+chmod 711 "$memory"
+say up
+while IFS= read -r order; do
+    case $order in
+        'file '*) receive "${order#file }" ;;
+        'init '*) eval "init ${order#init }" ;;
+        'start '*) eval "start ${order#start }" ;;
+        stop) signal INT ;;
+        quit) signal QUIT ;;
+        tidy) tidy ;;
+    esac
+done

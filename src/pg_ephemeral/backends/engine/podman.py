@@ -1,0 +1,31 @@
+"""Podman's dialect."""
+
+from __future__ import annotations
+
+from pg_ephemeral.backends.engine.address import podman_address
+from pg_ephemeral.backends.engine.dialect import Dialect
+
+
+def _says_rootless(answer: str) -> bool:
+    return answer.strip() == "true"
+
+
+def _quote(text: str) -> str:
+    """As it is: everything up to the end of the line counts, and quotes would become part of it."""
+    return text
+
+
+PODMAN = Dialect(
+    program="podman",
+    local_prefix="localhost/",
+    implied_domain="",
+    unpaused=((),),
+    version=("version", "--format", "{{.Client.Version}}"),
+    rootless=("info", "--format", "{{.Host.Security.Rootless}}"),
+    says_rootless=_says_rootless,
+    # Its rmi --force would remove the containers that use the image, too.
+    forget=("untag",),
+    quote=_quote,
+    address=podman_address,
+    start_hint="podman info tells more",
+)
