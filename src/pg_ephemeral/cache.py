@@ -17,7 +17,7 @@ from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import BackendError, CacheError, ClientError, SeedFailed, ServerError, StageGone
-from pg_ephemeral.labels import Metadata, SeedEntry
+from pg_ephemeral.labels import INSTANCE_LABEL, Metadata, SeedEntry
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.plan import Plan, SeedStatus, Status, make_plan, seed_statuses
@@ -105,10 +105,9 @@ def open_cache(definition: Definition, backend: Backend) -> Cache:
 
 
 def repository_of(definition: Definition) -> Name:
-    """``pg-ephemeral/<instance>``, below the registry if there is one. The registry is not part of any key."""
-    if definition.cache_registry is not None:
-        return definition.cache_registry.repository("pg-ephemeral", definition.instance)
-    return Name.parse("pg-ephemeral").extended(definition.instance)
+    """The one in the registry if there is one, else ``pg-ephemeral/<instance>``. It is not part of any key."""
+    shared = definition.shared_repository
+    return shared if shared is not None else Name.parse("pg-ephemeral").extended(definition.instance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +234,8 @@ def _died(stage: Stage, handle: Handle) -> ServerError:
 def reset(definition: Definition, backend: Backend, *, force: bool = False) -> Iterator[Reference]:
     """Forget every stage of the instance, old ones included; yields each reference once it is gone."""
     for image in backend.images.list(repository_of(definition)):
+        if image.labels.get(INSTANCE_LABEL, definition.instance) != definition.instance:
+            continue  # another's, in a repository for all
         if backend.images.remove(image.reference, force=force):
             yield image.reference
 

@@ -15,8 +15,10 @@ from typing import Self
 
 from pg_ephemeral.errors import DefinitionError, InvalidValue
 from pg_ephemeral.image import ImageWord
-from pg_ephemeral.oci.reference import Registry
+from pg_ephemeral.oci.reference import Name, Registry
 from pg_ephemeral.postgres import names, parameters
+from pg_ephemeral.repository import DEFAULT as DEFAULT_REPOSITORY
+from pg_ephemeral.repository import RepositoryTemplate
 from pg_ephemeral.seeds import (
     CacheStrategy,
     Command,
@@ -88,6 +90,7 @@ class Definition:
     application_name: str | None = None
     wait_available_timeout: float = DEFAULT_TIMEOUT
     cache_registry: Registry | None = None
+    cache_repository: RepositoryTemplate = DEFAULT_REPOSITORY
     directory: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
@@ -108,6 +111,11 @@ class Definition:
                     hint="seed names are unique within an instance",
                 )
             seen.add(seed.name)
+
+    @property
+    def shared_repository(self) -> Name | None:
+        """Where its stages are kept in a registry; None when there is no registry for them."""
+        return self.cache_repository.name(self.cache_registry, self.instance)
 
     def with_instance(self, name: str) -> Definition:
         """Another instance name; it names stages but is not part of their key."""

@@ -14,7 +14,8 @@
     ├── ServerError                  71   a server did not start, or died
     ├── ClientError                  69   the server refused a connection or a statement of ours
     ├── CacheError                   74   the stage store cannot be read or written
-    │   └── StageGone                74   a stage was removed by somebody else between our look and our use
+    │   ├── StageGone                74   a stage was removed by somebody else between our look and our use
+    │   └── RegistryError            76   a registry said no, is not to be had, or sent what it should not have
     ├── ProcessError                 71   a program could not be started, or failed
     └── Interrupted             128 + n   signal n ended the run
 
@@ -35,6 +36,7 @@ __all__ = [
     "PgEphemeralError",
     "PostgresNotFound",
     "ProcessError",
+    "RegistryError",
     "SeedError",
     "SeedFailed",
     "SeedLoadError",
@@ -141,6 +143,29 @@ class CacheError(PgEphemeralError):
 
 class StageGone(CacheError):
     """A stage was removed by somebody else between our look and our use; looking again settles it."""
+
+
+class RegistryError(CacheError):
+    """A registry said no, cannot be had, or sent what it should not have; also: an image that is damaged where it is.
+
+    ``state`` is the word for it, of ``oci.state.State``. ``retry_after`` is the number of seconds after which the
+    registry would like to be asked again, when it says so.
+    """
+
+    exit_code = 76
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        state: str,
+        retry_after: float | None = None,
+        hint: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, detail=detail)
+        self.state = state
+        self.retry_after = retry_after
 
 
 class ProcessError(PgEphemeralError):

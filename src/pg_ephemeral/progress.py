@@ -59,7 +59,52 @@ class Finished:
     booted: bool
 
 
-Event: TypeAlias = ClusterStarted | SeedStarted | SeedFinished | Waiting | Finished
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStarted:
+    """A stage is being pulled from, or with ``push`` sent to, a registry. ``name`` is its seed's."""
+
+    name: str
+    registry: str
+    push: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferring:
+    """So many bytes of so many have moved; ``total`` is 0 while it is not known."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFinished:
+    """It is there, after this many seconds. ``sent`` counts the bytes that travelled, None if that is unknown."""
+
+    name: str
+    push: bool
+    seconds: float
+    sent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something that whoever runs this should read; ``warning`` when a part of the work was given up."""
+
+    text: str
+    warning: bool = False
+
+
+Event: TypeAlias = (
+    ClusterStarted
+    | SeedStarted
+    | SeedFinished
+    | Waiting
+    | Finished
+    | TransferStarted
+    | Transferring
+    | TransferFinished
+    | Note
+)
 Progress: TypeAlias = Callable[[Event], None]
 
 

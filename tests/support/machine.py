@@ -10,6 +10,7 @@ from functools import cache
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.postgres import account, binaries
 from pg_ephemeral.postgres.binaries import Installation
+from support import registry
 
 #: Names, separated by commas, of what must be testable here; a test that needs one of them fails instead of skipping.
 REQUIRE_VARIABLE = "PG_EPHEMERAL_TEST_REQUIRE"
@@ -43,7 +44,7 @@ def abilities() -> dict[str, str | None]:
         "namespace": None if root and account.namespace() else "needs root and user namespaces",
         "root": None if root else "needs root",
         **{name: _engine(name) for name in ENGINES},
-        "registry": _program("docker-registry"),
+        "registry": registry.unavailable(),
         "skopeo": _program("skopeo"),
     }
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pg_ephemeral.backends.base import BackendInfo, Handle, Image, ServerSpec
+from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, Image, ServerSpec, Transferred
 from pg_ephemeral.backends.stages import key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey
-from pg_ephemeral.errors import CacheError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.errors import CacheError, RegistryError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.oci.probe import Finding
 from pg_ephemeral.oci.reference import Name, Reference
+from pg_ephemeral.oci.state import State
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
 from pg_ephemeral.process import Invocation
 
@@ -106,6 +108,56 @@ class MemoryStore:
             return True
 
 
+class MemoryRegistry:
+    """Stages by reference; ``trouble`` is what every question is answered with, ``refused`` pushes by their key."""
+
+    def __init__(self) -> None:
+        self.stages: dict[Reference, tuple[dict[str, str], tuple[str, ...], int]] = {}
+        self.trouble: RegistryError | None = None
+        self.refused: dict[CacheKey, RegistryError] = {}
+        self.damaged: set[CacheKey] = set()
+        self.log: list[str] = []
+
+
+class MemoryExchange:
+    """Between a memory store and a memory registry."""
+
+    def __init__(self, store: MemoryStore, registry: MemoryRegistry) -> None:
+        self._store = store
+        self._registry = registry
+
+    def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
+        self._registry.log.append(f"probe {len(references)}")
+        trouble = self._registry.trouble
+        if trouble is not None:
+            return {one: Finding(state=State(trouble.state), error=trouble) for one in references}
+        present = self._registry.stages
+        return {one: Finding(state=State.PRESENT if one in present else State.ABSENT) for one in references}
+
+    def pull(self, reference: Reference, *, progress: Transferred) -> bool:
+        self._registry.log.append(f"pull {reference.tag}")
+        if key_of(reference) in self._registry.damaged:
+            raise RegistryError(f"{reference}: damaged", state=State.CORRUPT)
+        stage = self._registry.stages.get(reference)
+        if stage is None:
+            return False
+        with self._store.guard:
+            self._store.stages[key_of(reference)] = stage
+            self._store.names.add((reference.name, key_of(reference)))
+        progress(len(stage[1]), len(stage[1]))
+        return True
+
+    def push(self, reference: Reference, *, progress: Transferred) -> int | None:
+        self._registry.log.append(f"push {reference.tag}")
+        refusal = self._registry.refused.get(key_of(reference))
+        if refusal is not None:
+            raise refusal
+        stage = self._store.stages[key_of(reference)]
+        self._registry.stages[reference] = stage
+        progress(len(stage[1]), len(stage[1]))
+        return len(stage[1])
+
+
 class MemoryBackend:
     """Counts what it is asked to do in ``starts``, ``resumes`` and ``commits``."""
 
@@ -114,6 +166,7 @@ class MemoryBackend:
     def __init__(self, directory: Path, *, builds: bool = False, store: MemoryStore | None = None) -> None:
         self.builds = builds
         self.images = store if store is not None else MemoryStore()
+        self.registry = MemoryRegistry()
         self.handles: list[MemoryHandle] = []
         self.starts = 0
         self.resumes = 0
@@ -165,6 +218,10 @@ class MemoryBackend:
     @contextmanager
     def tool(self, argv: Sequence[str], *, directory: Path) -> Iterator[Invocation]:
         yield Invocation(argv=tuple(argv), cwd=directory)
+
+    @contextmanager
+    def exchange(self) -> Iterator[Exchange]:
+        yield MemoryExchange(self.images, self.registry)
 
     def sweep(self) -> list[Path]:
         return []

@@ -6,16 +6,19 @@ implementation to what is said here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.oci.reference import Name, Reference
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.process import Invocation
+
+if TYPE_CHECKING:
+    from pg_ephemeral.oci.probe import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,33 @@ class Handle(Protocol):
         ...
 
 
+#: Told how many bytes of how many have moved; the total is 0 while it is not known.
+Transferred: TypeAlias = Callable[[int, int], None]
+
+
+class Exchange(Protocol):
+    """Moves stages between a backend's store and registries, with the credentials that the backend's engine uses."""
+
+    def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
+        """How the registry stands to each, in one round with an end. Never raises for what a registry says."""
+        ...
+
+    def pull(self, reference: Reference, *, progress: Transferred) -> bool:
+        """Fetch a stage; False when the registry has no such image.
+
+        It counts only if it carries the key of its tag and is for this platform. Raises ``RegistryError``, with the
+        state ``corrupt`` when it does not; then nothing of it is in the store. Raises ``CacheError``.
+        """
+        ...
+
+    def push(self, reference: Reference, *, progress: Transferred) -> int | None:
+        """Send a present stage under this name; return how many bytes of layers travelled, None if that is unknown.
+
+        What the registry has is not sent again. Raises ``RegistryError``, ``StageGone`` and ``CacheError``.
+        """
+        ...
+
+
 class Backend(Protocol):
     """Can start, commit, resume and remove servers of one base, and keeps stages."""
 
@@ -205,6 +235,10 @@ class Backend(Protocol):
 
         It gets our variables, at least those that start with ``PG``. Raises ``BackendError``.
         """
+        ...
+
+    def exchange(self) -> AbstractContextManager[Exchange]:
+        """A way to registries; it keeps connections, and what was packed, until its end."""
         ...
 
     def sweep(self) -> list[Path]:

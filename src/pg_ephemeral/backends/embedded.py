@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from pg_ephemeral.backends.base import BackendInfo, Handle, ServerSpec
+from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, ServerSpec
+from pg_ephemeral.backends.embedded_exchange import embedded_exchange
 from pg_ephemeral.backends.runs import Run, new_run, sweep
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.backends.spares import Spares
@@ -186,6 +187,10 @@ class EmbeddedBackend:
             self._check_in(ours.origin, ours.cluster.data)
         ours.cluster.close()
         ours.run.close()
+
+    def exchange(self) -> AbstractContextManager[Exchange]:
+        """By our own client of registries."""
+        return embedded_exchange(self.images, binaries.machine_platform())
 
     def sweep(self) -> list[Path]:
         """Remove what processes that are gone left in the store."""

@@ -3,6 +3,7 @@
 ::
 
     <root>/stages/<key>/      data/, stage.json, tree.json: complete, for it was renamed into place
+    <root>/stages/<key>/image.json       what it is as an image, once it was pushed or pulled; see ``stage_images``
     <root>/names/<repository>/<key>      an empty file: this repository knows the stage by its own name
     <root>/ingest/…           stages being made
     <root>/run/…, spares/…    see ``runs`` and ``spares``
@@ -13,8 +14,8 @@ A stage that several repositories name is kept until the last of them forgets it
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -22,17 +23,18 @@ import msgspec
 from pg_ephemeral.backends.base import Image
 from pg_ephemeral.backends.runs import new_run
 from pg_ephemeral.chain import CacheKey
-from pg_ephemeral.errors import CacheError, StageGone
+from pg_ephemeral.errors import CacheError, InvalidValue, StageGone
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.paths import ensure_directory, unusable
 from pg_ephemeral.postgres.datadir import Owner, Tree, remove, seal
 
 
 class _About(msgspec.Struct):
-    """What ``stage.json`` holds; ``size`` is in bytes, before sharing."""
+    """What ``stage.json`` holds; ``size`` is in bytes, before sharing. ``parent`` is the stage it was made from."""
 
     labels: dict[str, str]
     size: int
+    parent: str | None = None
 
 
 class Stages:
@@ -40,7 +42,8 @@ class Stages:
 
     def __init__(self, root: Path, *, owner: Owner | None = None) -> None:
         self.root = root
-        self._owner = owner
+        #: Whom the files of stages belong to, if that is not us.
+        self.owner = owner
         #: Others must be able to pass through when the servers run as another user.
         self.mode = 0o700 if owner is None else 0o711
 
@@ -57,7 +60,7 @@ class Stages:
         """Let this repository name the stage, too, which is kept until the last of those who name it forgets it."""
         key = key_of(reference)
         name = self._names(reference.name) / key
-        if name.exists() or not self._stage(key).exists():
+        if name.exists() or not self.directory(key).exists():
             return
         ensure_directory(name.parent, mode=self.mode)
         try:
@@ -91,7 +94,7 @@ class Stages:
 
     def open(self, key: CacheKey) -> tuple[Path, Tree]:
         """The sealed data directory of a stage and what it holds. Raises ``StageGone``."""
-        stage = self._stage(key)
+        stage = self.directory(key)
         try:
             files, directories = msgspec.json.decode(
                 (stage / "tree.json").read_bytes(), type=tuple[dict[str, tuple[int, int]], tuple[str, ...]]
@@ -112,27 +115,67 @@ class Stages:
         parent: CacheKey | None,
     ) -> None:
         """Seal a stopped server's data directory as a stage. The first to add a key wins; names add up."""
-        key = key_of(reference)
+        with self.place(reference) as stage:
+            tree = seal(working, stage / "data", wal_file=wal_file, parent=self._parent(parent), owner=self.owner)
+            self.describe(stage, labels, tree, parent=parent)
+
+    @contextmanager
+    def place(self, reference: Reference) -> Iterator[Path]:
+        """A new directory that is the stage when the block ends, unless somebody was first; gone if it fails."""
         ingest = new_run(self.root / "ingest", mode=self.mode)
         try:
             stage = ingest.path / "stage"
             stage.mkdir(mode=self.mode)
-            origin = self._parent(parent)
-            tree = seal(working, stage / "data", wal_file=wal_file, parent=origin, owner=self._owner)
-            about = _About(labels=dict(labels), size=tree.size)
-            (stage / "stage.json").write_bytes(msgspec.json.encode(about))
-            (stage / "tree.json").write_bytes(msgspec.json.encode((tree.files, tree.directories)))
-            target = self._stage(key)
-            ensure_directory(target.parent, mode=self.mode)
-            with suppress(FileExistsError):
-                stage.rename(target)
+            yield stage
+            self._move_into_place(stage, key_of(reference))
         except OSError as error:
-            # ENOTEMPTY is how rename(2) says that somebody else was first.
-            if not self._stage(key).is_dir():
-                raise unusable(self.root, error) from error
+            raise unusable(self.root, error) from error
         finally:
             ingest.close()
         self.tag(reference)
+
+    def _move_into_place(self, stage: Path, key: CacheKey) -> None:
+        target = self.directory(key)
+        ensure_directory(target.parent, mode=self.mode)
+        try:
+            stage.rename(target)
+        except OSError:
+            # ENOTEMPTY and EEXIST are how rename(2) says that somebody else was first.
+            if not target.is_dir():
+                raise
+
+    def describe(self, stage: Path, labels: Mapping[str, str], tree: Tree, *, parent: CacheKey | None) -> None:
+        """Write what goes beside the data of a stage in the making, whose files may be shared with ``parent``."""
+        about = _About(labels=dict(labels), size=tree.size, parent=None if parent is None else str(parent))
+        (stage / "stage.json").write_bytes(msgspec.json.encode(about))
+        (stage / "tree.json").write_bytes(msgspec.json.encode((tree.files, tree.directories)))
+
+    def present(self) -> tuple[CacheKey, ...]:
+        """Of every stage there is, whoever names it."""
+        found = []
+        try:
+            for entry in os.scandir(self.root / "stages"):
+                with suppress(InvalidValue):  # a stranger's directory
+                    found.append(CacheKey(entry.name))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        return tuple(found)
+
+    def labels(self, key: CacheKey) -> Mapping[str, str] | None:
+        """What the stage says of itself; None when it is not there."""
+        about = self._about(key)
+        return None if about is None else about.labels
+
+    def parent(self, key: CacheKey) -> CacheKey | None:
+        """The stage that this one was made from; it may be gone. None for a first one, and for one that is gone."""
+        about = self._about(key)
+        return None if about is None or about.parent is None else CacheKey(about.parent)
+
+    def directory(self, key: CacheKey) -> Path:
+        """Where the stage of this key is, if there is one."""
+        return self.root / "stages" / key
 
     def _parent(self, key: CacheKey | None) -> tuple[Path, Tree] | None:
         """The stage to share files with; one that a reset took away meanwhile is no loss but of space."""
@@ -145,23 +188,33 @@ class Stages:
 
     def _image(self, reference: Reference) -> Image | None:
         key = key_of(reference)
-        stage = self._stage(key)
+        about = self._about(key)
         try:
-            about = msgspec.json.decode((stage / "stage.json").read_bytes(), type=_About)
-            created = stage.stat().st_mtime
+            created = (self.directory(key) / "stage.json").stat().st_mtime
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        if about is None:
+            return None
+        return Image(reference=reference, labels=about.labels, created=created, size=about.size)
+
+    def _about(self, key: CacheKey) -> _About | None:
+        stage = self.directory(key)
+        try:
+            return msgspec.json.decode((stage / "stage.json").read_bytes(), type=_About)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise unusable(self.root, error) from error
         except msgspec.DecodeError as error:
             raise _damaged(stage, error) from error
-        return Image(reference=reference, labels=about.labels, created=created, size=about.size)
 
     def _delete(self, key: CacheKey) -> None:
         """Take a stage out of sight in one step, then remove it."""
         grave = new_run(self.root / "ingest", mode=self.mode)
         try:
-            self._stage(key).rename(grave.path / "stage")
+            self.directory(key).rename(grave.path / "stage")
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -169,9 +222,6 @@ class Stages:
         finally:
             grave.close()
         remove(self.root / "spares" / key)
-
-    def _stage(self, key: CacheKey) -> Path:
-        return self.root / "stages" / key
 
     def _names(self, repository: Name) -> Path:
         return self.root / "names" / str(repository).replace(":", "_")

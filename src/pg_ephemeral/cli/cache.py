@@ -26,7 +26,7 @@ def status(context: click.Context, *, as_json: bool) -> None:
     """Show which seeds are cached (hit), are not (miss), or cannot be (uncacheable)."""
     from pg_ephemeral import cache as stages
 
-    _show(stages.status(_cache(context)), as_json=as_json)
+    _show(stages.status(opened_cache(context)), as_json=as_json)
 
 
 @click.command("populate")
@@ -37,7 +37,7 @@ def populate(context: click.Context, *, as_json: bool) -> None:
     """Build the stages that are missing, then show the status of every seed."""
     from pg_ephemeral import cache as stages
 
-    cache = _cache(context)
+    cache = opened_cache(context)
     with shown_progress(quiet=global_options_of(context).quiet) as progress:
         stages.populate_only(cache, progress=progress)
     _show(stages.status(cache), as_json=as_json)
@@ -91,7 +91,7 @@ def credentials(context: click.Context, seed_name: str | None) -> None:
     """
     from pg_ephemeral import cache as stages
 
-    cache = _cache(context)
+    cache = opened_cache(context)
     target = _cached_seed(cache, stages.status(cache).seeds, seed_name)
     assert target.stage.key is not None  # noqa: S101 -- it is a hit
     tls = cache.definition.tls
@@ -104,7 +104,8 @@ def credentials(context: click.Context, seed_name: str | None) -> None:
     )
 
 
-def _cache(context: click.Context) -> Cache:
+def opened_cache(context: click.Context) -> Cache:
+    """The cache of the instance asked for, its seeds loaded."""
     from pg_ephemeral.backends.select import select
     from pg_ephemeral.cache import open_cache
 

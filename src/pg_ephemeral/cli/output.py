@@ -110,6 +110,16 @@ def counted(parts: Iterable[tuple[int, str]]) -> str:
     return ", ".join(f"{number} {what}" for number, what in parts if number)
 
 
+def size(count: int) -> str:
+    """Bytes for people: ``812 B``, ``3.5 MB``."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1000
+    return f"{amount:.3g} GB"
+
+
 def duration(seconds: float) -> str:
     """``0.21 s``, ``12.3 s``, ``2 min 05 s``."""
     if seconds < 10:

@@ -10,7 +10,20 @@ from contextlib import contextmanager
 
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.status_line import StatusLine
-from pg_ephemeral.progress import ClusterStarted, Event, Finished, Progress, SeedFinished, SeedStarted, Waiting, silent
+from pg_ephemeral.progress import (
+    ClusterStarted,
+    Event,
+    Finished,
+    Note,
+    Progress,
+    SeedFinished,
+    SeedStarted,
+    TransferFinished,
+    Transferring,
+    TransferStarted,
+    Waiting,
+    silent,
+)
 
 
 @contextmanager
@@ -46,6 +59,18 @@ class ProgressDisplay:
                 self._end(f"{self._place} {done} in {output.duration(event.seconds)}")
             case Waiting():
                 self._begin(f"waiting for another process, which is making {event.name}")
+            case TransferStarted():
+                direction = f"pushing {event.name} to" if event.push else f"pulling {event.name} from"
+                self._begin(f"{direction} {event.registry}")
+            case Transferring():
+                self._add(event)
+            case TransferFinished():
+                done = "pushed" if event.push else "pulled"
+                size = f", {output.size(event.sent)} sent" if event.sent is not None else ""
+                self._end(f"{event.name} {done} in {output.duration(event.seconds)}{size}")
+            case Note():
+                self.close()
+                output.progress(f"{'warning: ' if event.warning else ''}{event.text}")
             case Finished():
                 self._end(closing_line(event))
 
@@ -59,6 +84,11 @@ class ProgressDisplay:
             output.progress(f"{what} …")
         else:
             self._status_line.show(what)
+
+    def _add(self, event: Transferring) -> None:
+        """How far a transfer is; only a terminal is told, for others have no use for it afterwards."""
+        if self._status_line is not None and event.total:
+            self._status_line.add(f"{output.size(event.done)} of {output.size(event.total)}")
 
     def _end(self, line: str) -> None:
         self.close()

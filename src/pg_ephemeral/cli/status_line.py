@@ -57,13 +57,19 @@ class StatusLine:
         self._rows: int | None = None
         self._stop = threading.Event()
         self._ticker: threading.Thread | None = None
+        self._more = ""
 
     def show(self, text: str) -> None:
         """Show ``text`` from now on."""
         self.clear()
+        self._more = ""
         self._stop = threading.Event()
         self._ticker = threading.Thread(target=self._tick, args=(text, time.monotonic()), name="status", daemon=True)
         self._ticker.start()
+
+    def add(self, more: str) -> None:
+        """What to say after the text from the next time on that the line is drawn; from any thread."""
+        self._more = f"  {more}"
 
     def clear(self) -> None:
         """Give the terminal back."""
@@ -77,7 +83,7 @@ class StatusLine:
         pause = self._patience
         while not self._stop.wait(pause):
             pause = self._interval
-            self._draw(f"{text}  {time.monotonic() - began:.0f} s")
+            self._draw(f"{text}{self._more}  {time.monotonic() - began:.0f} s")
 
     def _draw(self, text: str) -> None:
         size = self._size()

@@ -93,6 +93,9 @@ def container() -> None:
     table={
         "status": _entry("cache", "status", "Show which seeds are cached."),
         "populate": _entry("cache", "populate", "Build the stages that are missing."),
+        "pull": _entry("cache_sharing", "pull", "Fetch the newest stage that the registry has."),
+        "push": _entry("cache_sharing", "push", "Send the stages that are here to the registry."),
+        "sync": _entry("cache_sharing", "sync", "Pull, populate and push: what a CI job needs."),
         "reset": _entry("cache", "reset", "Remove every stage of the instance."),
         "inspect": _entry("cache", "inspect", "Print what a stage says of itself, as JSON."),
         "credentials": _entry("cache", "credentials", "Print how to connect to a stage, as JSON."),

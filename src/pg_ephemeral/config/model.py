@@ -18,6 +18,8 @@ from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
 from pg_ephemeral.postgres import names, parameters
+from pg_ephemeral.repository import DEFAULT as DEFAULT_REPOSITORY
+from pg_ephemeral.repository import RepositoryTemplate
 from pg_ephemeral.seeds import Seed
 
 __all__ = ["FILE", "FileSettings", "InstanceSettings", "Settings"]
@@ -29,6 +31,7 @@ class Settings:
 
     image: ImageWord | None = None
     cache_registry: Registry | None = None
+    cache_repository: RepositoryTemplate | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     tls: Tls | None = None
     wait_available_timeout: float | None = None
@@ -105,6 +108,12 @@ _REGISTRY = Text(
     pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*$",
     examples=("ghcr.io/owner", "localhost:5000"),
 )
+_REPOSITORY = Text(
+    parse=RepositoryTemplate.parse,
+    expected='a repository, such as "{registry}/pg-{instance}"',
+    pattern=r"^(\{registry\}|\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(:[0-9]+)?(/[a-z0-9{][a-z0-9{}._-]*)*$",
+    examples=(str(DEFAULT_REPOSITORY), "docker.io/owner/pg-{instance}"),
+)
 _HOST_NAME = Text(
     parse=names.host_name,
     expected='a host name, such as "localhost"',
@@ -146,6 +155,11 @@ _SETTINGS: Mapping[str, Key] = {
     ),
     "cache_registry": Key(
         shape=_REGISTRY, description="Where cached stages are pushed to and pulled from: a host, a path, or both."
+    ),
+    "cache_repository": Key(
+        shape=_REPOSITORY,
+        default=str(DEFAULT_REPOSITORY),
+        description="What the repository of stages is called in the registry. {registry} and {instance} are filled in.",
     ),
     "parameters": Key(
         shape=_PARAMETERS,

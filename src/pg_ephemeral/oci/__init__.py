@@ -1,1 +1,1 @@
-"""OCI in general: the grammar of references. Knows no PostgreSQL."""
+"""OCI in general: references, images, and the stores that keep them. Knows no PostgreSQL."""

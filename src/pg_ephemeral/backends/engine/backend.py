@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from pg_ephemeral.backends.base import BackendInfo, Handle, ServerSpec
+from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, ServerSpec
 from pg_ephemeral.backends.engine import binds, commands, owner
 from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
 from pg_ephemeral.backends.engine.commit import commit_image
 from pg_ephemeral.backends.engine.dialect import Dialect
+from pg_ephemeral.backends.engine.exchange import engine_exchange
 from pg_ephemeral.backends.engine.handle import FILES, STOP_TIMEOUT, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
@@ -129,6 +130,10 @@ class EngineBackend:
     def remove(self, handle: Handle) -> None:
         """End the container, and with it everything in it."""
         _own(handle).close()
+
+    def exchange(self) -> AbstractContextManager[Exchange]:
+        """By the engine itself."""
+        return engine_exchange(self._client, self.images, self._base.platform)
 
     def sweep(self) -> list[Path]:
         """Remove the containers of processes that are gone; normally they have ended with them."""

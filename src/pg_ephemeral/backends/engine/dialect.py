@@ -18,7 +18,8 @@ class Dialect:
     leaves out when it says a name. ``unpaused`` are the options of commit for hosts that cannot pause a container.
     ``version`` asks for the engine's version, and ``rootless`` whether it works without root's rights, by printing what
     ``says_rootless`` understands. ``forget`` is the command that takes a name from an image whatever still uses it.
-    ``quote`` writes a word of a ``--change`` so that the engine reads it as it is.
+    ``plain_http`` are the options of pull and push for a registry without TLS, if it takes any. ``quote`` writes a word
+    of a ``--change`` so that the engine reads it as it is.
     """
 
     program: str
@@ -29,6 +30,7 @@ class Dialect:
     rootless: Arguments
     says_rootless: Callable[[str], bool]
     forget: Arguments
+    plain_http: Arguments
     quote: Callable[[str], str]
     address: Callable[[Mapping[str, str]], Address]
     #: What to do about an engine that does not answer.

@@ -28,6 +28,8 @@ DOCKER = Dialect(
     rootless=("info", "--format", "{{range .SecurityOptions}}{{println .}}{{end}}"),
     says_rootless=_says_rootless,
     forget=("image", "rm", "--force"),
+    # The daemon has a list of its own, with loopback on it.
+    plain_http=(),
     quote=_quote,
     address=docker_address,
     start_hint="is its daemon running, and may you use it? docker info tells more",

@@ -25,6 +25,7 @@ PODMAN = Dialect(
     says_rootless=_says_rootless,
     # Its rmi --force would remove the containers that use the image, too.
     forget=("untag",),
+    plain_http=("--tls-verify=false",),
     quote=_quote,
     address=podman_address,
     start_hint="podman info tells more",

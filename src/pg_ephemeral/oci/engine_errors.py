@@ -1,0 +1,114 @@
+"""What docker and podman print when a pull or a push fails, sorted into states: the last resort. Pure.
+
+The engines keep a registry's status to themselves, and their words differ by engine, version and image store. Asking
+the registry (``probe``) is better wherever it can be asked; this is for where it cannot.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pg_ephemeral.oci.state import State
+
+__all__ = ["classify"]
+
+#: Looked for in the whole text, for engines print warnings before and details after; the first row that fits counts.
+_TABLE: tuple[tuple[State, re.Pattern[str]], ...] = tuple(
+    (state, re.compile("|".join(patterns), re.MULTILINE))
+    for state, patterns in (
+        # Not the registry's trouble at all: the message itself says it best.
+        (State.UNKNOWN, (r"Cannot connect to the Docker daemon", r"[Ii]s the docker daemon running")),
+        (
+            State.RATE_LIMITED,
+            (
+                r"toomanyrequests",
+                r"429 Too Many Requests",
+                r"StatusCode: 429",
+                r"HTTP 429 response body",
+                r"too many requests to registry",
+            ),
+        ),
+        (State.TLS, (r"x509:", r"server gave HTTP response to HTTPS client", r"\btls: ")),
+        (
+            State.DOWN,
+            (
+                r"dial tcp",
+                r"no such host",
+                r"connection refused",
+                r"connection reset",
+                r"i/o timeout",
+                r"TLS handshake timeout",
+                r"unexpected HTTP status: 5",
+                r"(?:HEAD|GET|POST|PUT|PATCH) request to \S+ 50[0-4] ",
+                r"HTTP 50[0-4] response body",
+                r"StatusCode: 50[0-4]",
+            ),
+        ),
+        (
+            State.CORRUPT,
+            (
+                r"unknown blob",
+                r"blob unknown",
+                r"failed to copy:",
+                r"reading blob",
+                r"[Ff]etching blob",
+                r"reading manifest sha256:",
+            ),
+        ),
+        (
+            State.ABSENT,
+            (
+                r"manifest unknown",
+                r'failed to resolve reference "[^"]*": \S+: not found',
+                r"name unknown",
+                r"unknown: (?:artifact|repository) \S+ not found",
+                r"was deleted or has expired",
+                r"HTTP 404 response body",
+                r"unknown: <html>.*\b404\b",
+                r"StatusCode: 404",
+                r"no such manifest",
+            ),
+        ),
+        (State.DENIED, (r"is not authorized to perform", r"authorization token has expired", r"permission_denied")),
+        # Before the logins: podman 4 adds "authentication required" to it.
+        (State.HIDDEN, (r"requested access to the resource is denied",)),
+        (State.BAD_CREDENTIALS, (r"incorrect username or password", r"invalid username/password")),
+        (
+            State.NOT_LOGGED_IN,
+            (
+                r"no basic auth credentials",
+                r"non TTY device",
+                r"Login prior to pull",
+                r'Head "[^"]*": unauthorized',
+                r"error from registry: unauthorized",
+                r"unauthorized:",
+                r"authentication required",
+                r"401 Unauthorized",
+                r"failed to authorize: failed to fetch (?:oauth|anonymous) token",
+            ),
+        ),
+        (
+            State.HIDDEN,
+            (
+                r"access denied",
+                r": denied",
+                r"denied: ",
+                r"^denied$",
+                r"403 Forbidden",
+                r"403 \(Forbidden\)",
+                r"error from registry: ",
+            ),
+        ),
+    )
+)
+
+
+def classify(text: str, *, pushing: bool = False) -> State:
+    """Sort what an engine printed on stderr (with ``LC_ALL=C``) into a state; ``unknown`` when nothing fits.
+
+    When ``pushing``, what cannot be told from absence is a denial.
+    """
+    for state, pattern in _TABLE:
+        if pattern.search(text):
+            return State.DENIED if pushing and state is State.HIDDEN else state
+    return State.UNKNOWN

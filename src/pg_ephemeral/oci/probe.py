@@ -1,0 +1,111 @@
+"""Which of several images a registry has: one round of questions, all at once, with an end.
+
+What the stages of a chain are called is known beforehand, so that a pull can ask for all of them before it begins.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from pg_ephemeral.errors import RegistryError
+from pg_ephemeral.oci.model import Descriptor
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.oci.registry import RegistryOptions, RegistryStore
+from pg_ephemeral.oci.state import State
+from pg_ephemeral.oci.transport import Timeouts
+
+__all__ = ["Finding", "probe"]
+
+_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known of one image: its descriptor when it is present, else the error that says more, if there is one."""
+
+    state: State
+    descriptor: Descriptor | None = None
+    error: RegistryError | None = None
+
+
+def probe(
+    references: Collection[Reference],
+    options: RegistryOptions | None = None,
+    *,
+    limit: float = 20.0,
+    settle: bool = True,
+) -> Mapping[Reference, Finding]:
+    """Ask for all of them; no error is raised, and within about ``limit`` seconds there is a finding for each.
+
+    Some registries answer alike for what is absent and for what we may not see. With ``settle``, if we have credentials
+    that may write to the repository, absent it is.
+    """
+    given = options or RegistryOptions()
+    hurried = replace(
+        given,
+        patience=replace(
+            given.patience, tries=min(given.patience.tries, 3), limit=min(given.patience.limit, limit / 2)
+        ),
+        timeouts=Timeouts(connect=min(given.timeouts.connect, limit / 2), idle=min(given.timeouts.idle, limit / 2)),
+    )
+    round_ = _Round(references, RegistryStore(hurried), settle=settle)
+    return round_.run(limit)
+
+
+class _Round:
+    """The threads of one round are daemons: one that hangs in a name look-up keeps neither us nor the interpreter."""
+
+    def __init__(self, references: Collection[Reference], store: RegistryStore, *, settle: bool) -> None:
+        self._open = list(dict.fromkeys(references))
+        self._store = store
+        self._settle = settle
+        self._guard = threading.Lock()
+        self._found: dict[Reference, Finding] = {}
+
+    def run(self, limit: float) -> Mapping[Reference, Finding]:
+        asked = tuple(self._open)
+        end = time.monotonic() + limit
+        threads = [threading.Thread(target=self._work, name="probe", daemon=True) for _ in asked[:_JOBS]]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        self._store.close()
+        with self._guard:
+            self._open.clear()
+            return {reference: self._found.get(reference) or _late(reference, limit) for reference in asked}
+
+    def _work(self) -> None:
+        while True:
+            with self._guard:
+                if not self._open:
+                    return
+                reference = self._open.pop()
+            finding = self._ask(reference)
+            with self._guard:
+                self._found[reference] = finding
+
+    def _ask(self, reference: Reference) -> Finding:
+        try:
+            descriptor = self._store.resolve(reference)
+        except RegistryError as error:
+            return self._settled(reference, error)
+        return Finding(state=State.ABSENT if descriptor is None else State.PRESENT, descriptor=descriptor)
+
+    def _settled(self, reference: Reference, error: RegistryError) -> Finding:
+        finding = Finding(state=State(error.state), error=error)
+        if not self._settle or finding.state is not State.HIDDEN or not self._store.logged_in(reference.name):
+            return finding
+        try:
+            may_write = self._store.may_write(reference.name)
+        except RegistryError:
+            return finding
+        return Finding(state=State.ABSENT) if may_write else finding
+
+
+def _late(reference: Reference, limit: float) -> Finding:
+    error = RegistryError(f"{reference}: no answer from the registry within {limit:g} s", state=State.DOWN)
+    return Finding(state=State.DOWN, error=error)

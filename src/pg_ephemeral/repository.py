@@ -1,0 +1,63 @@
+"""What the repository of stages is called in a registry: a template, for registries that allow less than others. Pure.
+
+``{registry}`` stands for the ``cache_registry`` setting and ``{instance}`` for the instance's name. Docker Hub knows
+only ``namespace/name``; Amazon ECR wants its repositories made beforehand, so that one for all instances is less work.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from pg_ephemeral.errors import InvalidValue
+from pg_ephemeral.oci.reference import Name, Registry
+
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_KNOWN = ("registry", "instance")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepositoryTemplate:
+    """A repository with ``{registry}`` and ``{instance}`` left open; either, or both, may be missing.
+
+    Raises ``InvalidValue`` of kind ``unknown-placeholder``, and those of ``Name``.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        """Check that it is a repository's name once it is filled in."""
+        for word in _PLACEHOLDER.findall(self.text):
+            if word not in _KNOWN:
+                raise InvalidValue(
+                    f"repository template {self.text!r}: {{{word}}} means nothing",
+                    kind="unknown-placeholder",
+                    hint="use {registry} and {instance}",
+                )
+        Name.parse(self._filled("registry.example/owner", "main"))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a template."""
+        return cls(text=text)
+
+    @property
+    def needs_registry(self) -> bool:
+        """Whether the registry is left open."""
+        return "{registry}" in self.text
+
+    def name(self, registry: Registry | None, instance: str) -> Name | None:
+        """The repository of an instance; None when it needs a registry and there is none."""
+        if self.needs_registry and registry is None:
+            return None
+        return Name.parse(self._filled(str(registry), instance))
+
+    def _filled(self, registry: str, instance: str) -> str:
+        return self.text.replace("{registry}", registry).replace("{instance}", instance)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+DEFAULT = RepositoryTemplate(text="{registry}/pg-ephemeral/{instance}")
