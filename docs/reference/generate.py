@@ -38,8 +38,7 @@ are merged one by one; every other setting is replaced as a whole. Without `[ins
 
 **Paths** that are relative start at the file's directory, and programs run there, wherever `pg-ephemeral` was started.
 
-**In this release** `backend` is `auto` or `embedded`, `container-script` seeds are refused, and `cache_registry` names
-stages without sharing them.
+`container-script` seeds take the backend `docker` or `podman`.
 
 **Durations** are whole numbers with units, which add up: `30s`, `500ms`, `1m 30s`.
 """

@@ -168,12 +168,15 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
     """
     _check_supported(cache)
     builder = _Builder(cache, progress)
+    present = cache.present()
     try:
-        while (plan := make_plan(cache.chain, cache.present())).next_key is not None:
+        while (plan := make_plan(cache.chain, present)).next_key is not None:
             with exclusive(cache.backend.lock_file(plan.next_key), waiting=partial(progress, _waiting(plan))):
-                again = make_plan(cache.chain, cache.present())
-                if again.next_key == plan.next_key:
-                    builder.advance(again)
+                # Somebody else may have made it, or removed another, while we waited.
+                present = cache.present()
+                again = make_plan(cache.chain, present)
+                if again.next_key == plan.next_key and builder.advance(again):
+                    present |= {plan.next_key}
     except BaseException:
         builder.abandon()
         raise
@@ -258,12 +261,12 @@ class _Builder:
         self._handle: Handle | None = None
         self._at: CacheKey | None = None
 
-    def advance(self, plan: Plan) -> None:
-        """Make the plan's next stage, whose lock we hold."""
+    def advance(self, plan: Plan) -> bool:
+        """Make the plan's next stage, whose lock we hold; False when that has to be planned anew."""
         if plan.start is None:
             self._make_cluster()
-        else:
-            self._make_stage(plan.start, plan.build[0])
+            return True
+        return self._make_stage(plan.start, plan.build[0])
 
     def hand_over(self, start: CacheKey | None) -> Handle | None:
         """The stopped server, if it stands at the end of the chain; else it is removed."""
@@ -292,10 +295,10 @@ class _Builder:
         self._handle = cache.backend.start(None, spec)
         self._commit(cache.chain.cluster, None)
 
-    def _make_stage(self, start: CacheKey, stage: Stage) -> None:
+    def _make_stage(self, start: CacheKey, stage: Stage) -> bool:
         handle = self._standing_at(start, serve=not stage.loaded.needs_build)
         if handle is None or stage.key is None:
-            return
+            return False
         began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
         try:
             self._commit(stage.key, stage)
@@ -308,6 +311,7 @@ class _Builder:
             raise CacheError(message, hint=error.hint, detail=error.detail) from error
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
+        return True
 
     def _standing_at(self, start: CacheKey, *, serve: bool) -> Handle | None:
         """Our server, running if it is to ``serve``, at this stage; None when that vanished, so that we plan again."""

@@ -186,6 +186,19 @@ def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> 
     assert backend.images.get([theirs]) == {}
 
 
+def test_a_server_starts_from_a_stage_that_only_another_name_holds(subject: Subject) -> None:
+    backend = subject.backend
+    handle = backend.start(None, SPEC)
+    subject.write(handle, "theirs")
+    backend.commit(handle, subject.reference("x", "pg-ephemeral/theirs"), subject.labels("x"))
+    backend.remove(handle)
+    mine = subject.reference("x", "pg-ephemeral/mine")
+    assert set(backend.images.get([mine])) == {mine}
+    handle = backend.start(mine, SPEC)
+    assert subject.read(handle) == ["theirs"]
+    backend.remove(handle)
+
+
 def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> None:
     backend = subject.backend
     handle = backend.start(None, SPEC)

@@ -38,6 +38,10 @@ make_root() {
         chmod 1777 /var/lib/postgresql /var/lib/postgresql/data
         chmod 3777 /var/run/postgresql
         localedef --inputfile en_US --force --charmap UTF-8 --alias-file /usr/share/locale/locale.alias en_US.UTF-8
+        # What takes half the room and no test needs: translations, manuals, and the compiler of expressions, without which
+        # the server does without.
+        rm -rf /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale/?? /usr/share/locale/??_* \
+            /usr/lib/*/libLLVM* /usr/lib/postgresql/*/lib/bitcode /usr/lib/postgresql/*/lib/llvmjit*
         sed -i "s/^#listen_addresses = .*/listen_addresses = '"'*'"'/" /usr/share/postgresql/'$major'/postgresql.conf.sample
     ' >&2
     install --mode=755 "$here/docker-entrypoint.sh" "$root/usr/local/bin/docker-entrypoint.sh"

@@ -23,14 +23,17 @@ from pg_ephemeral.backends.engine.exchange import engine_exchange
 from pg_ephemeral.backends.engine.handle import FILES, STOP_TIMEOUT, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
+from pg_ephemeral.backends.engine.remote_base import remote_facts
 from pg_ephemeral.backends.engine.tool import image_program
 from pg_ephemeral.backends.runs import Run, new_run, sweep
 from pg_ephemeral.backends.stages import key_of
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.errors import BackendError, ServerError, StageGone
 from pg_ephemeral.image import ImageWord
+from pg_ephemeral.oci.model import Platform
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.paths import cache_dir
+from pg_ephemeral.postgres.binaries import machine_platform
 from pg_ephemeral.postgres.client import prepare
 from pg_ephemeral.process import Invocation
 
@@ -73,7 +76,10 @@ class EngineBackend:
         self._present_base  # noqa: B018 -- the look is the point
 
     def identify(self) -> BaseIdentity:
-        """The image's content: its layers, and what its processes are told. Pulls it when it is not there."""
+        """The image's content: its layers, and what its processes are told.
+
+        Of an image that is not here its registry tells; where that cannot be asked, it is pulled.
+        """
         base = self._base
         return BaseIdentity(
             fields={
@@ -107,11 +113,8 @@ class EngineBackend:
         """Settle the data, stop the server, and commit the container, unless the stage was made meanwhile."""
         ours = _own(handle)
         ours.stop(within=max(ours.spec.timeout, STOP_TIMEOUT))
-        if self.images.get([reference]):
-            self.images.tag(reference)
-        else:
+        if not self.images.is_here(reference):
             commit_image(self._client, ours, self.images.local_name(reference), labels)
-            self.images.forget(key_of(reference))
         ours.stage = reference
 
     def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
@@ -146,7 +149,7 @@ class EngineBackend:
     @contextmanager
     def tool(self, argv: Sequence[str], *, directory: Path) -> Iterator[Invocation]:
         """In a container of the base image, as the calling user, with our variables that start with ``PG``."""
-        self._base  # noqa: B018 -- pulls it when it is not there
+        self._fetched_base()
         self.sweep()
         with image_program(
             self._client, self.base_name, argv, runs=self.runs, user=self.caller, directory=directory
@@ -192,13 +195,25 @@ class EngineBackend:
 
     @cached_property
     def _base(self) -> ImageFacts:
-        if self._present_base is not None:
-            return self._present_base
+        return self._present_base or self._remote_base or self._pulled_base
+
+    @cached_property
+    def _remote_base(self) -> ImageFacts | None:
+        platform = Platform.parse(machine_platform())
+        return remote_facts(self._image.reference, platform, program=self.name)
+
+    @cached_property
+    def _pulled_base(self) -> ImageFacts:
         self._client.pull(self.base_name)
         found = self._client.images((self.base_name,))
         if not found:
             raise BackendError(f"image {self.base_name} was pulled but is not there")
         return found[0]
+
+    def _fetched_base(self) -> None:
+        """Have the base itself, and not only what its registry says of it."""
+        if self._present_base is None and self._pulled_base.layers != self._base.layers:
+            raise BackendError(f"image {self.base_name} changed while it was pulled", hint="run the command again")
 
     @cached_property
     def _address(self) -> Address:
@@ -206,9 +221,11 @@ class EngineBackend:
 
     def _launch(self, run: Run, source: Reference | None, spec: ServerSpec) -> EngineHandle:
         """Run a container; no server runs in it yet."""
+        if source is None:
+            self._fetched_base()
         name = commands.container_name(run.path)
         call = commands.run(
-            self.base_name if source is None else self.images.local_name(source),
+            self.base_name if source is None else self.images.local_id(source),
             ("-c", SCRIPT),
             name=name,
             entrypoint="sh",
@@ -259,8 +276,10 @@ class EngineBackend:
         """Whether the next layer of this container would repeat much; a cluster just made always is much."""
         if not spec.for_stage or handle.made_cluster:
             return spec.for_stage
-        found = self.images.get([stage]).get(stage)
-        return found is not None and handle.origin is not None and found.size - handle.origin.size > _CARRIED
+        if self.images.facts(key_of(stage)) is None:
+            self.images.is_here(stage)
+        made = self.images.facts(key_of(stage))
+        return made is not None and handle.origin is not None and made.size - handle.origin.size > _CARRIED
 
     @staticmethod
     def _sees_other(handle: EngineHandle, spec: ServerSpec) -> bool:

@@ -30,6 +30,8 @@ _SHARED = "1g"
 #: What both engines say, in several wordings, of an image that is not there; a host or a socket that is not there must
 #: not look like one.
 _ABSENT = re.compile(r"no such image|no such object|image not known|unable to find image .* locally", re.IGNORECASE)
+#: What they say beside the matter, on the same stream.
+_NOISE = re.compile(r'time="[^"]*" level=(?:debug|info|warning) |WARN(?:ING:|\[)|Emulate Docker CLI using podman')
 _NO_CONTAINER = re.compile(r"no such container|no container with name or id", re.IGNORECASE)
 #: Engines say to the nanosecond what datetime reads to the microsecond.
 _BELOW_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
@@ -176,12 +178,13 @@ class ImageFacts:
 def read_images(output: bytes) -> tuple[ImageFacts, ...]:
     """Read the output of ``image inspect``. Raises ``BackendError`` for what is no such thing."""
     try:
-        return tuple(_facts(document) for document in json.loads(output or b"[]"))
+        return tuple(read_description(document) for document in json.loads(output or b"[]"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(f"the engine's description of an image cannot be read: {error!r}") from error
 
 
-def _facts(document: dict[str, Any]) -> ImageFacts:
+def read_description(document: dict[str, Any]) -> ImageFacts:
+    """Read one image's description. Raises ``KeyError``, ``TypeError`` and ``ValueError`` for what is no such thing."""
     config = document.get("Config") or {}
     created = _BELOW_MICROSECONDS.sub(r"\1", document.get("Created") or "1970-01-01T00:00:00Z")
     variables = (text.partition("=") for text in config.get("Env") or ())
@@ -194,10 +197,15 @@ def _facts(document: dict[str, Any]) -> ImageFacts:
         command=_words(config.get("Cmd")),
         user=config.get("User") or "",
         layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
-        platform="/".join(filter(None, (document["Os"], document["Architecture"], document.get("Variant")))),
+        platform=_platform(document["Os"], document["Architecture"], document.get("Variant")),
         created=datetime.fromisoformat(created).timestamp(),
         size=int(document.get("Size") or 0),
     )
+
+
+def _platform(system: str, architecture: str, variant: str | None) -> str:
+    """In OCI words. There is one 64-bit ARM, whose variant some engines name and others do not."""
+    return "/".join(filter(None, (system, architecture, None if architecture == "arm64" else variant)))
 
 
 def _words(value: str | list[str] | None) -> tuple[str, ...]:
@@ -206,8 +214,8 @@ def _words(value: str | list[str] | None) -> tuple[str, ...]:
 
 
 def is_absent(message: str) -> bool:
-    """Whether every line of an engine's complaint is about an image that is not there."""
-    lines = [line for line in message.splitlines() if line.strip()]
+    """Whether every line of an engine's complaint, warnings aside, is about an image that is not there."""
+    lines = [line for line in message.splitlines() if line.strip() and not _NOISE.match(line)]
     return bool(lines) and all(_ABSENT.search(line) for line in lines)
 
 

@@ -35,6 +35,11 @@ class EngineImages:
             if key in self._facts
         }
 
+    def is_here(self, reference: Reference) -> bool:
+        """Whether the stage has this very name, by one call."""
+        self._see(self._client.images((self.local_name(reference),)), [key_of(reference)])
+        return key_of(reference) in self._facts
+
     def tag(self, reference: Reference) -> None:
         """Another name for an image that is there; none at all when it has that name."""
         facts = self._facts.get(key_of(reference))
@@ -90,6 +95,11 @@ class EngineImages:
     def forget(self, key: CacheKey) -> None:
         """Look again the next time."""
         self._facts.pop(key, None)
+
+    def local_id(self, reference: Reference) -> str:
+        """The stage itself where it was seen, whatever it is called there; else what it would be called."""
+        facts = self._facts.get(key_of(reference))
+        return self.local_name(reference) if facts is None else facts.id
 
     def local_name(self, reference: Reference) -> str:
         """What the engine calls the stage."""
