@@ -48,7 +48,7 @@ docs: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
-	find src tests benchmarks examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests tools benchmarks examples docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An interpreter that is new enough and can make virtual environments; the first of the list that is both.
 $(STAMP): pyproject.toml
