@@ -58,7 +58,11 @@ def boot(
                 booted=True,
             )
         )
-        yield Server(handle, chosen)
+        server = Server(handle, chosen)
+        try:
+            yield server
+        finally:
+            server.close()
     finally:
         cache.backend.remove(handle)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from pg_ephemeral.process import Invocation
 if TYPE_CHECKING:
     import psycopg
 
+    from pg_ephemeral.databases import Database, Databases
+
 
 class Server:
     """A running server with its seeds applied. It lives as long as the ``boot`` block that gave it.
@@ -25,6 +28,7 @@ class Server:
 
     def __init__(self, handle: Handle, definition: Definition) -> None:
         self._handle = handle
+        self._databases: Databases | None = None
         self.definition = definition
 
     @property
@@ -71,6 +75,30 @@ class Server:
     def tool(self, name: str, *arguments: str) -> Invocation:
         """A PostgreSQL client program of the server's own version, ready to run against it."""
         return self.program((name, *arguments))
+
+    @property
+    def databases(self) -> Databases:
+        """Clones of the seeded database, and the pool that makes them ahead; it begins with the first that is taken."""
+        if self._databases is None:
+            from pg_ephemeral.databases import Databases
+
+            self._databases = Databases(self._handle.control, self.conninfo)
+        return self._databases
+
+    @contextmanager
+    def database(self, *, read_only: bool = False) -> Iterator[Database]:
+        """A clone of the seeded database for the block, in milliseconds: its own content, its own ``conninfo``.
+
+        With ``read_only``, the one clone that everybody shares. To make the first, all sessions of the seeded database
+        are ended once. Raises ``ClientError``, and ``ServerError`` when the server is gone.
+        """
+        with self.databases.database(read_only=read_only) as database:
+            yield database
+
+    def close(self) -> None:
+        """Stop making clones. For ``boot``, whose server goes next."""
+        if self._databases is not None:
+            self._databases.close(drop=False)
 
     def recent_log(self) -> str:
         """The last lines the server logged."""

@@ -113,6 +113,9 @@ def pull(cache: Cache, *, progress: Progress = silent) -> PullReport:
     _require_registry(cache)
     here = cache.present()
     newest = next((key for key in reversed(cache.chain.keys) if key in here), None)
+    if newest is not None:
+        # Whatever the registry says: it may be here under another name alone.
+        cache.backend.images.tag(cache.reference(newest))
     wanted = _newer_than(cache, newest)
     looked: list[Looked] = []
     pulled = None
@@ -125,8 +128,6 @@ def pull(cache: Cache, *, progress: Progress = silent) -> PullReport:
             if state is State.PRESENT:
                 pulled = reference
                 break
-    if newest is not None:
-        cache.backend.images.tag(cache.reference(newest))
     present = None if newest is None else cache.reference(newest)
     return PullReport(cache=cache, present=present, pulled=pulled, looked=tuple(looked))
 
@@ -227,6 +228,8 @@ def _fetch(cache: Cache, exchange: Exchange, key: CacheKey, finding: Finding, pr
     try:
         with exclusive(cache.backend.lock_file(key), waiting=waiting):
             if cache.backend.images.get([reference]):
+                # Another process has just made it, maybe under another name.
+                cache.backend.images.tag(reference)
                 return State.PRESENT
             with _transfer(name, reference, progress, push=False) as finished:
                 there = exchange.pull(reference, progress=_counting(progress))
@@ -241,7 +244,8 @@ def _fetch(cache: Cache, exchange: Exchange, key: CacheKey, finding: Finding, pr
 
 def _refuse_hopeless(name: str, finding: Finding) -> None:
     """What we already know a push would end in. Whether we may write is not known by asking for what is there."""
-    if finding.error is not None and finding.state in {State.DOWN, State.TLS, State.RATE_LIMITED}:
+    hopeless = {State.DOWN, State.TLS, State.RATE_LIMITED, State.BAD_CREDENTIALS}
+    if finding.error is not None and finding.state in hopeless:
         with _naming(name):
             raise finding.error
 

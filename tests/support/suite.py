@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +27,25 @@ psql --quiet --no-psqlrc --command "CREATE TABLE note (body text); INSERT INTO n
 """
 
 
+@contextmanager
+def new_suite(directory: Path, cache: Path) -> Iterator[Suite]:
+    """A suite with ``COUNTED`` for its database; at the end of the block nothing is left of its servers."""
+    with tempfile.TemporaryDirectory(prefix="pge-") as runtime:
+        project = directory / "project"
+        for one in (Path(runtime), project):
+            one.mkdir(exist_ok=True)
+            one.chmod(0o711)
+        suite = Suite(directory=project, cache=cache, runtime=Path(runtime))
+        suite.write(database_toml=COUNTED, pytest_ini="[pytest]\n")
+        try:
+            yield suite
+            assert suite.holders() == []
+            assert list(suite.runtime.iterdir()) == []
+        finally:
+            for pid in suite.holders():
+                os.kill(pid, signal.SIGTERM)
+
+
 @dataclass(kw_only=True)
 class Suite:
     """``run`` to the end, or ``start``. Sockets go below ``runtime``, which is so short that they may."""
@@ -39,8 +61,10 @@ class Suite:
             file = f"{stem}.{suffix}" if suffix in {"toml", "ini", "sql"} else f"{name}.py"
             (self.directory / file).write_text(text, encoding="utf-8")
 
-    def start(self, *arguments: str, plugins: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        """Start pytest in a process group of its own; its output, stderr included, is a pipe."""
+    def start(
+        self, *arguments: str, plugins: tuple[str, ...] = (), stdout: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Start pytest in a process group of its own; its output, stderr included, is a pipe unless told otherwise."""
         # What other plugins are installed here is not the question.
         others = {"cacheprovider", "django", "asyncio", "anyio"} - set(plugins)
         quiet = [word for name in sorted(others) for word in ("-p", f"no:{name}")]
@@ -50,7 +74,7 @@ class Suite:
             cwd=self.directory,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,

@@ -63,7 +63,9 @@ def _containers(backend: EngineBackend) -> Iterator[Removed]:
     names = listed.decode().split()
     if not names:
         return
-    for document in json.loads(backend.client.call(("container", "inspect", *names))):
+    # Whatever its status: one that has ended meanwhile is not described, and the others are.
+    described = backend.client.try_call(("container", "inspect", *names)).stdout
+    for document in json.loads(described or b"[]"):
         name = str(document["Name"]).removeprefix("/")
         process = (document.get("Config") or {}).get("Labels", {}).get(owner.PROCESS_LABEL, "")
         if owner.is_gone(process) and backend.client.try_call(commands.remove(name)).status == 0:

@@ -81,6 +81,22 @@ class Client:
         """Close it; does nothing the second time."""
         self.raw.close()
 
+    def lost(self) -> bool:
+        """Whether the server has ended this connection, as far as that shows without asking it anything."""
+        if self.raw.closed:
+            return True
+        import select
+
+        poll = select.poll()
+        poll.register(self.raw.fileno(), select.POLLIN)
+        try:
+            with _mapped():
+                while poll.poll(0):
+                    self.raw.pgconn.consume_input()
+        except ClientError:
+            return True
+        return False
+
     def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> None:
         """Run a statement; ``%s`` stands for a parameter if there are any. Raises ``ClientError``."""
         with _mapped():

@@ -62,7 +62,10 @@ def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | No
     if chosen:
         address = _resolve(chosen, said_by=VARIABLE)
         return _LOCAL if _is_loopback(address) else Address(publish=_ANY, connect=address)
-    parts = urlsplit(endpoint)
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError as error:
+        raise BackendError(f"the engine's address {endpoint!r} cannot be read: {error}") from error
     if parts.scheme in {"tcp", "ssh", "http", "https"} and parts.hostname:
         address = _resolve(parts.hostname, said_by=f"the engine's address {parts.scheme}://{parts.hostname}")
         if not _is_loopback(address):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pg_ephemeral.errors import BackendError
@@ -20,7 +21,8 @@ _NEVER_BELOW = frozenset(
 
 def check(directory: Path) -> Path:
     """``directory``, absolute, if it may cover what an image has at the same path. Raises ``BackendError``."""
-    absolute = directory.absolute()
+    # As the engines read it: dots are taken out of the text.
+    absolute = Path(os.path.normpath(directory.absolute()))
     shadowed = absolute in _NEVER or absolute in _NEVER_ITSELF
     if shadowed or any(above in _NEVER_BELOW for above in (absolute, *absolute.parents)):
         raise BackendError(

@@ -6,7 +6,8 @@
 # certificates and the password's verifier come in as files, and lie in memory, where a commit does not find them.
 #
 #   file NAME         the following lines, up to one with a dot alone, are the file NAME in $memory
-#   init USER DB      no cluster yet: the image's entry point is to make it, for this superuser and database
+#   user NAME         who the superuser is
+#   init DB           no cluster yet: the image's entry point is to make it, with this database
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
 #   stop | quit       tell the server to shut down, cleanly or at once
 #   tidy              of the stopped server's directory, remove what means nothing to the next
@@ -40,12 +41,12 @@ receive() {
 
 # What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
 init() {
-    user=$1 fresh=yes
+    fresh=yes
     version=$(postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
     if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
     if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
-    export POSTGRES_USER="$1" POSTGRES_DB="$2" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
+    export POSTGRES_USER="$user" POSTGRES_DB="$1" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
     export POSTGRES_INITDB_ARGS="$options ${POSTGRES_INITDB_ARGS-}"
 }
 
@@ -133,6 +134,7 @@ say up
 while IFS= read -r order; do
     case $order in
         'file '*) receive "${order#file }" ;;
+        'user '*) eval "user=${order#user }" ;;
         'init '*) eval "init ${order#init }" ;;
         'start '*) eval "start ${order#start }" ;;
         stop) signal INT ;;
