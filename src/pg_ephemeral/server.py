@@ -37,6 +37,21 @@ class Server:
         return self._handle.conninfo
 
     @property
+    def control(self) -> Conninfo:
+        """The superuser's connection by the fastest way from this process: the unix socket, where there is one."""
+        return self._handle.control
+
+    @property
+    def log_file(self) -> Path | None:
+        """Where the server logs to, if that is a file here."""
+        return self._handle.log_file
+
+    @property
+    def programs(self) -> Path | None:
+        """The directory of the server's own client programs, if they are on this host."""
+        return self._handle.programs
+
+    @property
     def url(self) -> str:
         """The connection URL, password included."""
         return self.conninfo.url
@@ -82,7 +97,7 @@ class Server:
         if self._databases is None:
             from pg_ephemeral.databases import Databases
 
-            self._databases = Databases(self._handle.control, self.conninfo)
+            self._databases = Databases(self.control, self.conninfo)
         return self._databases
 
     @contextmanager

@@ -141,7 +141,7 @@ def connect_raw(conninfo: Conninfo, **keywords: Any) -> psycopg.Connection[Any]:
     import psycopg
 
     with _mapped(), _hidden():
-        return psycopg.connect(**{**_neutral(os.environ), **conninfo.keywords(), **keywords})
+        return psycopg.connect(**{**neutral_keywords(os.environ), **conninfo.keywords(), **keywords})
 
 
 def try_connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client | None:
@@ -194,7 +194,7 @@ def freeze(client: Client) -> None:
         _log.debug("not every table was frozen: %s", error.message)
 
 
-def _neutral(environment: Mapping[str, str]) -> dict[str, str]:
+def neutral_keywords(environment: Mapping[str, str]) -> dict[str, str]:
     """Values for the keywords that libpq would otherwise take from variables that are set."""
     from psycopg import pq
 

@@ -1,0 +1,136 @@
+"""What a pool's callers and its threads share: the stock, who waits for what, and the lock. No server here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from pg_ephemeral.databases.options import Options, Timings
+from pg_ephemeral.databases.stock import Stock
+from pg_ephemeral.errors import ClientError
+from pg_ephemeral.postgres.client import Client
+
+
+@dataclass(eq=False, slots=True)
+class Order:
+    """What a caller waits for: a clone, or what ``call`` does. Once ``done`` it has a ``name`` or an ``error``."""
+
+    call: Callable[[Client], None] | None = None
+    name: str | None = None
+    error: BaseException | None = None
+    done: bool = field(default=False)
+
+
+class Ledger:
+    """Orders are served first come, first served. ``changed`` is the lock, and is notified of every change."""
+
+    def __init__(self, options: Options) -> None:
+        self.changed = threading.Condition()
+        self.stock = Stock(options)
+        self.waiting: deque[Order] = deque()
+        self.calls: deque[Order] = deque()
+        #: What went wrong when nobody waited; told to whoever comes next, and no clone is made before.
+        self.failure: BaseException | None = None
+        self.closed = False
+        self.timings = Timings()
+
+    def take(self) -> str:
+        """A clone that is ready, or else the next that is made. Raises what kept it from being made."""
+        began = time.monotonic()
+        order = Order()
+        with self.changed:
+            self._refuse()
+            self.stock.taken_at = began
+            if self.stock.ready and not self.waiting:
+                order.name = self.stock.ready.popleft()
+                self.changed.notify_all()
+            else:
+                self._await(order, self.waiting)
+            if order.name is None:
+                raise order.error or AssertionError("an order ended with nothing")
+            self.stock.taken.add(order.name)
+            waited = time.monotonic() - began
+            known = self.timings
+            self.timings = replace(
+                known, takes=known.takes + 1, waited=known.waited + waited, longest=max(known.longest, waited)
+            )
+        return order.name
+
+    def call(self, do: Callable[[Client], None]) -> None:
+        """Have this done on one of the pool's connections, before all other work. Raises what it raises."""
+        order = Order(call=do)
+        with self.changed:
+            self._refuse()
+            self._await(order, self.calls)
+            if order.error is not None:
+                raise order.error
+
+    def give_back(self, name: str, *, instead: str | None = None) -> None:
+        """A caller is done with this one; with ``instead``, the database is by now called that."""
+        with self.changed:
+            if name in self.stock.kept or name not in self.stock.taken:
+                return
+            self.stock.taken.remove(name)
+            self.stock.returned.append(instead or name)
+            self.changed.notify_all()
+
+    def made(self, name: str) -> None:
+        """There is a new clone: whoever waits longest has it."""
+        with self.changed:
+            self.stock.making -= 1
+            if self.waiting:
+                order = self.waiting.popleft()
+                order.name, order.done = name, True
+            else:
+                self.stock.ready.append(name)
+            self.changed.notify_all()
+
+    def fail(self, error: BaseException, *, calls: bool) -> None:
+        """Tell whoever waits for a clone, and with ``calls`` those who wait for a call; if nobody, whoever is next."""
+        with self.changed:
+            orders = [*self.waiting, *(self.calls if calls else ())]
+            self.waiting.clear()
+            if calls:
+                self.calls.clear()
+            for order in orders:
+                order.error, order.done = error, True
+            if not orders:
+                self.failure = error
+            self.changed.notify_all()
+
+    def close(self) -> bool:
+        """No more orders, and those that wait fail; False when that was so before."""
+        with self.changed:
+            if self.closed:
+                return False
+            self.closed = True
+            self.fail(_closed(), calls=True)
+            return True
+
+    def _refuse(self) -> None:
+        if self.closed:
+            raise _closed()
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def _await(self, order: Order, queue: deque[Order]) -> None:
+        queue.append(order)
+        self.changed.notify_all()
+        try:
+            while not order.done:
+                self.changed.wait()
+        except BaseException:
+            # Interrupted: what was made for us in this moment is for somebody else.
+            if order.name is not None:
+                self.stock.ready.append(order.name)
+            elif order in queue:
+                queue.remove(order)
+            raise
+
+
+def _closed() -> ClientError:
+    return ClientError("no database can be had any more: the Databases they come from are closed")

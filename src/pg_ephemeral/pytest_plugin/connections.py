@@ -1,0 +1,97 @@
+"""Connections that fixtures hand out, and close."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pg_ephemeral.databases import Database
+from pg_ephemeral.postgres import client
+from pg_ephemeral.pytest_plugin.options import clear
+
+if TYPE_CHECKING:
+    import psycopg
+
+
+@contextmanager
+def connection(database: Database, **keywords: Any) -> Iterator[psycopg.Connection[Any]]:
+    """A connection, in autocommit mode unless ``keywords``, those of ``psycopg.connect``, say otherwise."""
+    with clear():
+        connected = database.connect(**keywords)
+    # Not its own context manager, which commits what a test left open.
+    try:
+        yield connected
+    finally:
+        connected.close()
+
+
+@contextmanager
+def async_connection(
+    database: Database, *, autocommit: bool = True, isolation_level: Any = None
+) -> Iterator[psycopg.AsyncConnection[Any]]:
+    """An asynchronous connection.
+
+    It is made in an event loop that ends at once, in a thread of its own, for a fixture does not know what will run the
+    test. psycopg's connections are not bound to a loop: each operation waits in the one that runs it.
+    """
+    import psycopg
+
+    neutral = client.neutral_keywords(os.environ)
+    keywords: dict[str, Any] = {**neutral, **database.conninfo.keywords()}
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        made = await psycopg.AsyncConnection.connect(autocommit=autocommit, **keywords)
+        await made.set_isolation_level(isolation_level)
+        return made
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        connected = thread.submit(lambda: asyncio.run(connect())).result()
+        try:
+            yield connected
+        finally:
+            thread.submit(lambda: asyncio.run(connected.close())).result()
+
+
+def check_runner(request: pytest.FixtureRequest) -> None:
+    """Fail a coroutine that nothing here will run."""
+    if not inspect.iscoroutinefunction(request.function):
+        return
+    runners = request.config.hook.pytest_pyfunc_call.get_hookimpls()
+    if all(runner.plugin_name == "python" for runner in runners):
+        pytest.fail(
+            "pg-ephemeral: pg_async_connection is made, but nothing runs the test, which is a coroutine\n"
+            "hint: pip install pytest-asyncio, or anyio, and mark the test as they say",
+            pytrace=False,
+        )
+
+
+@contextmanager
+def rolled_back(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """A connection in a transaction that is rolled back. If the test ended it, the database is made anew.
+
+    ``commit`` is refused by psycopg there; a test can end the transaction with a statement, or lose the connection. The
+    inner transaction is a savepoint, which only the transaction it was made in knows.
+    """
+    import psycopg
+
+    with connection(database) as connected:
+        outer = connected.transaction(force_rollback=True)
+        outer.__enter__()
+        connected.execute("SAVEPOINT pg_ephemeral")
+        try:
+            yield connected
+        finally:
+            try:
+                connected.execute("ROLLBACK TO SAVEPOINT pg_ephemeral")
+                outer.__exit__(None, None, None)
+            except psycopg.Error:
+                connected.close()
+                with clear():
+                    database.reset()
