@@ -17,7 +17,8 @@ from pg_ephemeral import Definition, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.backends.stage_images import PREFIX, StageImages
 from pg_ephemeral.backends.stage_intake import receive
-from pg_ephemeral.backends.stages import Stages, key_of
+from pg_ephemeral.backends.stage_key import key_of
+from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.cache import Cache, open_cache, populate_only
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import RegistryError, StageGone

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, Image, ServerSpec, Transferred
-from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey
 from pg_ephemeral.errors import CacheError, RegistryError, SeedFailed, ServerError, StageGone
 from pg_ephemeral.oci.probe import Finding

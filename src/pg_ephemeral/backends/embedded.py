@@ -18,7 +18,8 @@ from pg_ephemeral.backends.embedded_exchange import embedded_exchange
 from pg_ephemeral.backends.runs import Run, new_run, sweep
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.backends.spares import Spares
-from pg_ephemeral.backends.stages import Stages, key_of
+from pg_ephemeral.backends.stage_key import key_of
+from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.chain import BaseIdentity, CacheKey
 from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, SeedFailed, StageGone
 from pg_ephemeral.image import ImageWord

@@ -17,8 +17,8 @@ from pathlib import Path
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.lock import try_lock
 from pg_ephemeral.paths import ensure_directory, unusable
-from pg_ephemeral.postgres.cluster import SOCKETS_NOTE, SOCKETS_PREFIX
 from pg_ephemeral.postgres.datadir import remove
+from pg_ephemeral.postgres.server_settings import SOCKETS_NOTE, SOCKETS_PREFIX
 from pg_ephemeral.process import Invocation, capture
 
 _NEW = ".new-"

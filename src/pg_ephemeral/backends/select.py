@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pg_ephemeral.backends.base import Backend
-from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.backends.engine.backend import EngineBackend
-from pg_ephemeral.backends.engine.docker import DOCKER
-from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.definition import BackendChoice, Definition
 from pg_ephemeral.errors import BackendError, ConfigError, PgEphemeralError
 
@@ -29,18 +24,26 @@ _AUTO = (BackendChoice.DOCKER, BackendChoice.PODMAN, BackendChoice.EMBEDDED)
 
 
 def _docker(definition: Definition) -> Backend:
+    from pg_ephemeral.backends.engine.backend import EngineBackend
+    from pg_ephemeral.backends.engine.docker import DOCKER
+
     backend = EngineBackend(DOCKER, definition.image)
     backend.answer()
     return backend
 
 
 def _podman(definition: Definition) -> Backend:
+    from pg_ephemeral.backends.engine.backend import EngineBackend
+    from pg_ephemeral.backends.engine.podman import PODMAN
+
     backend = EngineBackend(PODMAN, definition.image)
     backend.answer()
     return backend
 
 
 def _embedded(definition: Definition) -> Backend:
+    from pg_ephemeral.backends.embedded import EmbeddedBackend
+
     backend = EmbeddedBackend(definition.image, tls=definition.tls is not None)
     backend.identify()
     return backend
@@ -108,6 +111,8 @@ def _order(environment: Mapping[str, str]) -> tuple[BackendChoice, ...]:
     home = environment.get("HOME")
     path = Path(home or os.path.expanduser("~")) / _FILE  # noqa: PTH111 -- it never raises
     try:
+        import tomllib
+
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return _AUTO

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 from pg_ephemeral.backends.runs import Run, new_run
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.backends.stage_records import StageImage, forget, recall, remember
-from pg_ephemeral.backends.stages import Stages, key_of
+from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, StageGone
 from pg_ephemeral.labels import Metadata

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from pg_ephemeral.backends.stage_images import PREFIX
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.backends.stage_records import StageImage, recall, remember
-from pg_ephemeral.backends.stages import Stages, key_of
+from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue, RegistryError, StageGone
 from pg_ephemeral.labels import Metadata

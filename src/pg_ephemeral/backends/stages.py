@@ -22,6 +22,7 @@ import msgspec
 
 from pg_ephemeral.backends.base import Image
 from pg_ephemeral.backends.runs import new_run
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue, StageGone
 from pg_ephemeral.oci.reference import Name, Reference, Tag
@@ -229,8 +230,3 @@ class Stages:
 
 def _damaged(stage: Path, error: Exception) -> CacheError:
     return CacheError(f"stage {stage} is damaged: {error}", hint="remove that directory; it will be built again")
-
-
-def key_of(reference: Reference) -> CacheKey:
-    """The key that a stage's reference carries as its tag. Raises ``InvalidValue`` when it is not one."""
-    return CacheKey(str(reference.tag))

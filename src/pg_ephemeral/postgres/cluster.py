@@ -25,12 +25,18 @@ from pg_ephemeral.postgres.datadir import remove
 from pg_ephemeral.postgres.initdb import server_environment
 from pg_ephemeral.postgres.keeper import Keeper, Order
 from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
-from pg_ephemeral.postgres.server_settings import LOOPBACK, Place, Settings, access_rules, command_line, control, public
+from pg_ephemeral.postgres.server_settings import (
+    LOOPBACK,
+    SOCKETS_NOTE,
+    SOCKETS_PREFIX,
+    Place,
+    Settings,
+    access_rules,
+    command_line,
+    control,
+    public,
+)
 from pg_ephemeral.process import Invocation, capture
-
-#: How the directories of sockets are called, and the file in a run directory that says which one is its.
-SOCKETS_PREFIX = "pg-ephemeral-"
-SOCKETS_NOTE = "sockets"
 
 _POLL = 0.002
 _PORT_ATTEMPTS = 5

@@ -11,6 +11,10 @@ from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certi
 
 LOOPBACK = "127.0.0.1"
 
+#: How the directories of sockets are called, and the file in a run directory that says which one is its.
+SOCKETS_PREFIX = "pg-ephemeral-"
+SOCKETS_NOTE = "sockets"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -26,7 +26,7 @@ from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
 from pg_ephemeral.backends.engine.remote_base import remote_facts
 from pg_ephemeral.backends.engine.tool import image_program
 from pg_ephemeral.backends.runs import Run, new_run, sweep
-from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.errors import BackendError, ServerError, StageGone
 from pg_ephemeral.image import ImageWord
@@ -99,9 +99,9 @@ class EngineBackend:
         run = new_run(self.runs)
         handle = None
         try:
-            handle = self._launch(run, source, spec)
+            handle = self._launch(run, source, spec, serve=serve)
             if serve:
-                handle.serve(spec, fresh=source is None)
+                handle.await_server(fresh=source is None)
         except BaseException:
             if handle is not None:
                 handle.close()
@@ -123,12 +123,13 @@ class EngineBackend:
         if ours.stage is not None and (self._sees_other(ours, spec) or self._has_grown(ours, ours.stage, spec)):
             run = new_run(self.runs)
             try:
-                ours.replace_with(self._launch(run, ours.stage, spec))
+                ours.replace_with(self._launch(run, ours.stage, spec, serve=False))
             except BaseException:
                 run.close()
                 raise
         if serve:
-            ours.serve(spec, fresh=False)
+            ours.order_start(spec, fresh=False)
+            ours.await_server(fresh=False)
 
     def remove(self, handle: Handle) -> None:
         """End the container, and with it everything in it."""
@@ -219,8 +220,8 @@ class EngineBackend:
     def _address(self) -> Address:
         return self._dialect.address(os.environ)
 
-    def _launch(self, run: Run, source: Reference | None, spec: ServerSpec) -> EngineHandle:
-        """Run a container; no server runs in it yet."""
+    def _launch(self, run: Run, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
+        """Run a container, and return when it is up; to ``serve``, its server is told to start by then."""
         if source is None:
             self._fetched_base()
         name = commands.container_name(run.path)
@@ -235,17 +236,7 @@ class EngineBackend:
             binds=_binds(spec),
         )
         inside = Inside(self._client.invocation(call), log=run.path / "log")
-        try:
-            prepare()
-            inside.expect("up", within=_START_TIMEOUT)
-        except Ended as error:
-            status, said = inside.status, inside.recent_log()
-            inside.close()
-            raise self._not_run(source, status, said) from error
-        except BaseException:
-            inside.close()
-            raise
-        return EngineHandle(
+        handle = EngineHandle(
             client=self._client,
             address=self._address,
             name=name,
@@ -256,6 +247,19 @@ class EngineBackend:
             spec=spec,
             caller=lambda: self.caller,
         )
+        try:
+            if serve:
+                handle.order_start(spec, fresh=source is None)
+            prepare()
+            inside.expect("up", within=_START_TIMEOUT)
+        except Ended as error:
+            status, said = inside.status, inside.recent_log()
+            inside.close()
+            raise self._not_run(source, status, said) from error
+        except BaseException:
+            inside.close()
+            raise
+        return handle
 
     def _not_run(self, source: Reference | None, status: int | None, said: str) -> Exception:
         """What the engine means that would not run a container."""

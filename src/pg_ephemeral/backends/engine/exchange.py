@@ -11,7 +11,7 @@ from pg_ephemeral.backends.base import Exchange, Transferred
 from pg_ephemeral.backends.engine.client import MOVE_TIMEOUT, EngineClient
 from pg_ephemeral.backends.engine.commands import Arguments, ImageFacts
 from pg_ephemeral.backends.engine.images import EngineImages
-from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.errors import ProcessError, RegistryError, StageGone
 from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.endpoint import is_loopback, registry_of

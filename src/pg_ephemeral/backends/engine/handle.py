@@ -106,10 +106,10 @@ class EngineHandle:
         self._root: Path | None = None
         self._certificates: Certificates | None = None
 
-    def serve(self, spec: ServerSpec, *, fresh: bool) -> None:
-        """Start the server with a new password and wait until it answers; ``fresh``: without a cluster yet.
+    def order_start(self, spec: ServerSpec, *, fresh: bool) -> None:
+        """Tell the container to start the server with a new password; ``fresh``: without a cluster yet.
 
-        Raises ``ServerError`` with the server's last log lines.
+        The orders wait in the pipe when the container is not up yet.
         """
         if self._certificates is None or self.spec.tls != spec.tls:
             self._certificates = None if spec.tls is None else Certificates.issue(spec.tls)
@@ -117,15 +117,17 @@ class EngineHandle:
         self.made_cluster = self.made_cluster or fresh
         self._password = random_password()
         self._send_files()
-        self.inside.order("user", quoted(spec.superuser))
         if fresh:
-            self.inside.order("init", quoted(spec.database))
+            self.inside.order("init", *map(quoted, (spec.superuser, spec.database)))
         fixed = _FIXED | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))
+
+    def await_server(self, *, fresh: bool) -> None:
+        """Wait until the server answers. Raises ``ServerError`` with its last log lines."""
         # The engine is asked while the server starts.
         self._endpoint = self._published()
-        self._await_ready(spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
+        self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
 
     def stop(self, *, within: float) -> None:
         """Settle the data and shut the server down cleanly, if it runs. Raises ``ServerError`` and ``ClientError``."""

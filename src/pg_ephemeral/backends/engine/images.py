@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pg_ephemeral.backends.base import Image
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts, is_absent
-from pg_ephemeral.backends.stages import key_of
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.labels import KEY_LABEL

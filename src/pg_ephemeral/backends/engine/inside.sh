@@ -58,6 +58,11 @@ start() {
         fi
     done
     mkdir -p "$PGDATA" "$sockets"
+    # The official entry point has nothing to do for a cluster that is there but to become its owner.
+    if [ -z "$fresh" ] && [ "$1 $2" = "docker-entrypoint.sh postgres" ] && command -v gosu >/dev/null; then
+        shift
+        set -- gosu "$(stat -c %u:%g "$PGDATA/PG_VERSION")" "$@"
+    fi
     : >"$memory/running"
     (
         trap '' INT TERM
@@ -96,7 +101,7 @@ ready() {
                     ;;
             esac
         fi
-        sleep 0.01
+        sleep 0.005
     done
 }
 
