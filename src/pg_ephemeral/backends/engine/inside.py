@@ -44,6 +44,7 @@ class Inside:
         self._unread = b""
         #: Whether a server was started and has not been heard to end.
         self.serving = False
+        self._started = False
 
     def expect(self, answer: str, *, within: float) -> str:
         """Wait for this answer, at most ``within`` seconds; return what follows it on its line.
@@ -98,8 +99,9 @@ class Inside:
 
     def start(self, words: Iterable[str]) -> None:
         """Run the server with these words for a command line."""
-        self.log_start = self.log.stat().st_size
-        self.serving = True
+        # What was said before the first start is of the engine, which may have refused to run the container.
+        self.log_start = self.log.stat().st_size if self._started else 0
+        self._started = self.serving = True
         self.order("start", *map(quoted, words))
 
     def close(self) -> None:
