@@ -26,6 +26,9 @@ from pg_ephemeral.postgres.conninfo import Conninfo
 #: Where the connections are: the template is there by then, so that hardly anybody copies the first of them.
 _HOMES: Final = ("postgres", "template1")
 
+#: How often in a row a clone's connection may be lost while the server takes new ones.
+_STUMBLES: Final = 8
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +49,8 @@ class Crew:
         self._template: Template | None = None
         self._choice = Choice(())
         self._preparing = False
-        #: Whether the last attempt at a clone lost its connection.
-        self._stumbled = False
+        #: How many attempts in a row lost their connection.
+        self._stumbles = 0
 
     def start(self) -> None:
         """Begin, if that is not under way. Returns at once."""
@@ -160,10 +163,10 @@ class Crew:
                 clones.create(client, name, self._template.source, strategy, tablespace=self._options.tablespace)
                 seconds = time.monotonic() - began
         except BaseException as error:  # noqa: BLE001 -- carried to whoever waits
-            self._not_made(strategy, error)
+            self._not_made(name, strategy, error)
             return
         with self._changed:
-            self._stumbled = False
+            self._stumbles = 0
             self._choice.record(strategy, seconds)
             known = self._ledger.timings
             self._ledger.timings = replace(
@@ -171,13 +174,12 @@ class Crew:
             )
             self._ledger.made(name)
 
-    def _not_made(self, strategy: clones.Strategy, error: BaseException) -> None:
+    def _not_made(self, name: str, strategy: clones.Strategy, error: BaseException) -> None:
         """Try again where that can help; else somebody is told."""
         code = error.sqlstate if isinstance(error, ClientError) else ""
+        # Connections are also ended by callers who end all they find.
+        again = code in clones.CONNECTION_LOST and self._reconnected()
         with self._changed:
-            # Connections are ended by callers who end all they find; whether the server is gone shows the second time.
-            again = code in clones.CONNECTION_LOST and not self._stumbled
-            self._stumbled = again
             if code not in clones.CONNECTION_LOST and strategy is clones.Strategy.CLONE:
                 again = self._choice.give_up(strategy)  # the file system cannot, or not from here to there
             unused = [*self._stock.trash, *self._stock.returned] if code == clones.DISK_FULL else []
@@ -185,12 +187,14 @@ class Crew:
                 self._stock.trash.clear()
                 self._stock.returned.clear()
         with suppress(PgEphemeralError):
-            for name in unused:
+            for old in unused:
                 with self._connection() as client:
-                    work.discard(client, self._control, name)
+                    work.discard(client, self._control, old)
                 again = True
         with self._changed:
             self._stock.making -= 1
+            if code in clones.CONNECTION_LOST:
+                self._stock.trash[name] = self._stock.clone_size  # it may have been made, for all we know
             if again:
                 self._changed.notify_all()
                 return
@@ -198,6 +202,16 @@ class Crew:
             if isinstance(told, ServerError):
                 self._stock.ready.clear()
             self._ledger.fail(told, calls=False)
+
+    def _reconnected(self) -> bool:
+        """Whether the server still takes connections, and there is a point in trying again."""
+        with self._changed:
+            self._stumbles += 1
+            if self._stumbles > _STUMBLES:
+                return False
+        with suppress(PgEphemeralError), self._connection():
+            return True
+        return False
 
     def _answer(self, order: Order) -> None:
         try:
@@ -242,10 +256,7 @@ class Crew:
     @contextmanager
     def _connection(self) -> Iterator[Client]:
         """A connection for one piece of work. One that ends with an error is not used again."""
-        with self._changed:
-            client = self._connections.pop() if self._connections else None
-        if client is None:
-            client = connect(self._control, *_HOMES)
+        client = self._idle() or connect(self._control, *_HOMES)
         try:
             yield client
         except BaseException:
@@ -253,6 +264,16 @@ class Crew:
             raise
         with self._changed:
             self._connections.append(client)
+
+    def _idle(self) -> Client | None:
+        """A connection that still stands; those that do not are closed."""
+        with self._changed:
+            while self._connections:
+                client = self._connections.pop()
+                if not client.lost():
+                    return client
+                client.close()
+            return None
 
 
 def _explained(error: BaseException) -> BaseException:

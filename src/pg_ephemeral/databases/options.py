@@ -26,7 +26,7 @@ class Options:
 
     ready: int = 2
     strategy: Strategy | None = None
-    connections: int = 2
+    connections: int = 3
     disk: int | None = None
     prefix: str = "test"
     tablespace: str | None = None

@@ -129,7 +129,9 @@ def source(client: Client, name: str) -> Source | None:
 def create(client: Client, name: str, origin: Source, strategy: Strategy, *, tablespace: str | None = None) -> None:
     """Copy a database that nobody is connected to, with owner, settings, privileges, comment and labels.
 
-    What is in the default tablespace of the one is in that of the other, which is the same unless it is given. Raises ``ClientError``; then there is no database of that name, unless there was before.
+    What is in the default tablespace of the one is in that of the other, which is the same unless it is given.
+
+    Raises ``ClientError``; then there is no database of that name, unless there was before.
     """
     version = server_version(client)
     if version >= _CHOOSES_METHOD and strategy in _METHOD:

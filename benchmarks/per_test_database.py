@@ -1,0 +1,223 @@
+"""How long a test waits for a database of its own, beside what others do on the same machine.
+
+    python benchmarks/per_test_database.py [--tests N] [--peer PYTHON] [--directory DIRECTORY]
+
+* **pool**: ``Databases`` as it comes: clones are made in the background.
+* **no pool**: ``Databases`` with ``ready=0``: a clone is made when it is asked for.
+* **plain**: ``CREATE DATABASE … TEMPLATE`` from a sealed template with the fastest strategy, and ``DROP DATABASE``.
+* **pytest-postgresql**: its ``postgresql`` fixture, server and all, as its manual shows it. PYTHON is an interpreter
+  that has it (``python -m venv peer && peer/bin/pip install pytest-postgresql 'psycopg[binary]'``); without one this
+  line is left out.
+
+A wait ends when the test is connected; ``handed`` is how long the median test waited for the database alone. Set-up and
+teardown are all the time that is not the test's own, from the first wait to the end of the clearing away; starting and
+stopping the server are left out for everybody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pg_ephemeral import Definition, Server, boot
+from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.databases import Databases, Options
+from pg_ephemeral.postgres import account, binaries, client, clones
+
+TABLES = (5, 150)
+LENGTHS = (0.05, 0.0)
+
+_PEER = """
+import json, os, pathlib
+import pytest
+from pytest_postgresql import factories
+
+schema = pathlib.Path(os.environ["BENCH_SCHEMA"])
+bench_proc = factories.postgresql_proc(executable=os.environ["BENCH_PG_CTL"], load=[schema])
+bench_db = factories.postgresql("bench_proc")
+phases = []
+
+def pytest_runtest_logreport(report):
+    phases.append((report.when, report.duration))
+
+@pytest.fixture(scope="session", autouse=True)
+def server(bench_proc):
+    yield
+
+def pytest_sessionfinish():
+    with open(os.environ["BENCH_RESULT"], "w") as file:
+        json.dump(phases, file)
+"""
+
+_PEER_TEST = """
+import os, time
+import pytest
+
+def test_start(server):
+    pass
+
+@pytest.mark.parametrize("n", range(int(os.environ["BENCH_TESTS"])))
+def test_one(bench_db, n):
+    time.sleep(float(os.environ["BENCH_LENGTH"]))
+
+def test_stop(server):
+    pass
+"""
+
+
+_TABLE = """
+CREATE TABLE {name} (id serial PRIMARY KEY, name text NOT NULL, number int, at timestamptz DEFAULT now());
+CREATE INDEX ON {name} (name);
+INSERT INTO {name} (name, number) SELECT 'name ' || i, i FROM generate_series(1, 20) AS i;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Seconds: how long each test waited until it was connected, how long for the database, and all that was lost."""
+
+    waits: list[float]
+    handed: list[float]
+    total: float
+
+    def row(self, what: str) -> str:
+        ordered = sorted(self.waits)
+        columns = [
+            statistics.median(self.handed) if self.handed else None,
+            statistics.median(ordered),
+            ordered[int(len(ordered) * 0.95)],
+            ordered[-1],
+            self.total / len(ordered),
+        ]
+        return f"  {what:20}" + "".join(f"{'-':>12}" if one is None else f"{one * 1000:12.1f}" for one in columns)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--tests", type=int, default=200)
+    arguments.add_argument("--peer", type=Path)
+    arguments.add_argument("--directory", type=Path, help="where everybody's data is")
+    chosen = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.directory) as name:
+        scratch = Path(name)
+        os.environ["PG_EPHEMERAL_CACHE_DIR"] = str(scratch / "cache")
+        for tables in TABLES:
+            for length in LENGTHS:
+                print(f"{tables} tables, {chosen.tests} tests of {length * 1000:.0f} ms; times in ms", flush=True)
+                heads = ("handed", "wait p50", "p95", "max", "all / test")
+                print(" " * 22 + "".join(f"{head:>12}" for head in heads), flush=True)
+                compare(scratch, tables, length, chosen.tests, chosen.peer)
+
+
+def compare(scratch: Path, tables: int, length: float, tests: int, peer: Path | None) -> None:
+    variants: dict[str, Callable[[Server], Result]] = {
+        "pool": lambda server: ours(server, Options(), length, tests),
+        "no pool": lambda server: ours(server, Options(ready=0), length, tests),
+        "plain": lambda server: plain(server, length, tests),
+    }
+    results = {}
+    for name, run in variants.items():
+        with booted(tables) as server:
+            results[name] = run(server)
+        print(results[name].row(name), flush=True)
+    if peer is None:
+        print("  pytest-postgresql: not compared; see --help")
+        return
+    theirs = pytest_postgresql(scratch, peer, tables, length, tests)
+    print(theirs.row("pytest-postgresql"), flush=True)
+    gain = theirs.total / results["pool"].total
+    beside = statistics.median(results["no pool"].waits) / statistics.median(results["plain"].waits)
+    print(f"  the pool is {gain:.0f}x better in all; a wait without it is {beside:.2f}x of plain", flush=True)
+
+
+@contextmanager
+def booted(tables: int) -> Iterator[Server]:
+    definition = Definition().apply_sql_statement("schema", schema(tables))
+    with boot(definition, backend=EmbeddedBackend(definition.image)) as server:
+        yield server
+
+
+def schema(tables: int) -> str:
+    return "".join(_TABLE.format(name=f"t{number}") for number in range(tables))
+
+
+def ours(server: Server, options: Options, length: float, tests: int) -> Result:
+    waits, handed = [], []
+    began = time.perf_counter()
+    with Databases(server.control, server.conninfo, options) as databases:
+        for _ in range(tests):
+            asked = time.perf_counter()
+            database = databases.take()
+            handed.append(time.perf_counter() - asked)
+            connection = database.connect()
+            waits.append(time.perf_counter() - asked)
+            time.sleep(length)
+            connection.close()
+            databases.give_back(database)
+        # The server goes now, and with it what is left.
+        databases.close(drop=False)
+    return Result(waits=waits, handed=handed, total=time.perf_counter() - began - tests * length)
+
+
+def plain(server: Server, length: float, tests: int) -> Result:
+    control = server.control
+    with client.connect(replace(control, database="template1")) as admin:
+        admin.execute(f"CREATE DATABASE plain TEMPLATE {server.conninfo.database}")
+        clones.seal(admin, "plain")
+        origin = clones.source(admin, "plain")
+        assert origin is not None
+        took: dict[clones.Strategy, float] = {}
+        for strategy in clones.strategies(admin) * 2:
+            asked = time.perf_counter()
+            clones.create(admin, f"try_{len(took)}_{strategy}_{asked}", origin, strategy)
+            took[strategy] = min(took.get(strategy, 1e9), time.perf_counter() - asked)
+        fastest = min(took, key=lambda strategy: took[strategy])
+        waits, handed = [], []
+        began = time.perf_counter()
+        for number in range(tests):
+            asked = time.perf_counter()
+            clones.create(admin, f"plain_{number}", origin, fastest)
+            handed.append(time.perf_counter() - asked)
+            connection = client.connect_raw(replace(server.conninfo, database=f"plain_{number}"), autocommit=True)
+            waits.append(time.perf_counter() - asked)
+            time.sleep(length)
+            connection.close()
+            clones.drop(admin, f"plain_{number}")
+        return Result(waits=waits, handed=handed, total=time.perf_counter() - began - tests * length)
+
+
+def pytest_postgresql(scratch: Path, python: Path, tables: int, length: float, tests: int) -> Result:
+    directory = Path(tempfile.mkdtemp(prefix="peer-", dir=scratch))
+    (directory / "conftest.py").write_text(_PEER)
+    (directory / "test_one.py").write_text(_PEER_TEST)
+    (directory / "schema.sql").write_text(schema(tables))
+    environment = {
+        **os.environ,
+        "BENCH_PG_CTL": str(next(iter(binaries.installations())).program("pg_ctl")),
+        "BENCH_SCHEMA": str(directory / "schema.sql"),
+        "BENCH_RESULT": str(directory / "result.json"),
+        "BENCH_TESTS": str(tests),
+        "BENCH_LENGTH": str(length),
+    }
+    argv = [*account.choose().prefix, str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    argv += ["--basetemp", str(directory / "tmp"), str(directory)]
+    done = subprocess.run(argv, cwd=directory, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The first and the last test start and stop the server.
+    phases = json.loads((directory / "result.json").read_text())[3:-3]
+    waits = [seconds for when, seconds in phases if when == "setup"]
+    assert len(waits) == tests
+    return Result(waits=waits, handed=[], total=sum(seconds for when, seconds in phases if when != "call"))
+
+
+if __name__ == "__main__":
+    main()

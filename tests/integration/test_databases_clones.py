@@ -1,0 +1,564 @@
+"""Clones of a seeded database on real servers: what is in them, who may disturb whom, and what is left of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pg_ephemeral import Definition, boot
+from pg_ephemeral.backends.base import Handle
+from pg_ephemeral.backends.embedded import EmbeddedBackend
+from pg_ephemeral.databases import Database, Databases, Options, Strategy
+from pg_ephemeral.errors import ClientError, ServerError
+from pg_ephemeral.postgres import client
+from pg_ephemeral.postgres.client import Client
+from pg_ephemeral.postgres.conninfo import Conninfo
+from pg_ephemeral.server import SeedTarget
+from support import machine
+
+SEEDED = "shop"
+
+SCHEMA = """
+    CREATE TABLE items (id serial PRIMARY KEY, name text NOT NULL);
+    INSERT INTO items (name) SELECT 'item ' || n FROM generate_series(1, 100) AS n;
+    CREATE EXTENSION pg_prewarm;
+    CREATE SEQUENCE numbers;
+    SELECT setval('numbers', 4711)
+"""
+
+PROPERTIES = """
+    ALTER DATABASE shop SET search_path = 'My Schema', public;
+    ALTER DATABASE shop SET session_preload_libraries = '$libdir/pg_prewarm';
+    ALTER ROLE reader IN DATABASE shop SET work_mem = '7MB';
+    REVOKE ALL ON DATABASE shop FROM PUBLIC;
+    GRANT CONNECT ON DATABASE shop TO reader WITH GRANT OPTION;
+    COMMENT ON DATABASE shop IS 'the shop''s';
+    ALTER DATABASE shop CONNECTION LIMIT 77;
+    ALTER DATABASE shop OWNER TO keeper
+"""
+
+
+@pytest.fixture
+def handle(server_target: SeedTarget) -> Handle:
+    return server_target._handle
+
+
+@pytest.fixture
+def control(handle: Handle) -> Conninfo:
+    return handle.control
+
+
+@pytest.fixture
+def admin(control: Conninfo) -> Iterator[Client]:
+    with client.connect(replace(control, database="postgres")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def seeded(handle: Handle, admin: Client) -> Conninfo:
+    """The caller's connection to a database with some content."""
+    admin.execute("CREATE ROLE reader")
+    admin.execute("CREATE ROLE keeper")
+    admin.execute(f"CREATE DATABASE {SEEDED}")
+    conninfo = replace(handle.conninfo, database=SEEDED)
+    with client.connect(conninfo) as connection:
+        connection.execute(SCHEMA)
+    for statement in PROPERTIES.split(";\n"):
+        admin.execute(statement)
+    return conninfo
+
+
+@pytest.fixture
+def databases(control: Conninfo, seeded: Conninfo) -> Iterator[Databases]:
+    with Databases(control, seeded) as opened:
+        yield opened
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory, if there is such a thing here."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
+        yield Path(name)
+
+
+def count(database: Database) -> int:
+    with database.connect() as connection:
+        row = connection.execute("SELECT count(*) FROM public.items").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def clones_left(admin: Client) -> list[str]:
+    return [name for (name,) in admin.rows("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%' ORDER BY 1")]
+
+
+def until(admin: Client, condition: str, *parameters: object) -> None:
+    """Wait for this condition, asked of the server; a test's own time limit is its failure."""
+    for _ in range(10_000):
+        if admin.rows(f"SELECT {condition}", parameters) == [(True,)]:
+            return
+        admin.execute("SELECT pg_sleep(0.005)")
+    pytest.fail(f"never: {condition}")
+
+
+class TestContent:
+    def test_two_clones_are_apart(self, databases: Databases) -> None:
+        with databases.database() as one, databases.database() as other:
+            assert one.name != other.name
+            with one.connect() as connection:
+                connection.execute("DELETE FROM public.items")
+            assert (count(one), count(other)) == (0, 100)
+
+    def test_a_clone_has_what_the_seeded_database_has(self, databases: Databases, seeded: Conninfo) -> None:
+        def content(connection: psycopg.Connection[tuple[object, ...]]) -> list[object]:
+            return [
+                connection.execute(query).fetchall()
+                for query in (
+                    "SELECT * FROM public.items ORDER BY 1",
+                    "SELECT last_value, is_called FROM public.numbers",
+                    "SELECT extname, extversion FROM pg_extension ORDER BY 1",
+                    "SHOW search_path",
+                    "SHOW session_preload_libraries",
+                    """SELECT datacl, pg_get_userbyid(datdba), datconnlimit, encoding, datcollate, datctype,
+                              shobj_description(oid, 'pg_database'), dattablespace, datallowconn, datistemplate
+                       FROM pg_database WHERE datname = current_database()""",
+                    """SELECT setrole::regrole, setconfig FROM pg_db_role_setting JOIN pg_database d
+                       ON setdatabase = d.oid WHERE datname = current_database() ORDER BY 1""",
+                    """SELECT refclassid::regclass, refobjid, deptype FROM pg_shdepend JOIN pg_database d
+                       ON objid = d.oid AND classid = 'pg_database'::regclass WHERE datname = current_database()
+                       ORDER BY 1, 2, 3""",
+                )
+            ]
+
+        with databases.database() as clone, clone.connect() as in_clone:
+            with client.connect_raw(seeded) as in_seeded:
+                expected = content(in_seeded)
+            assert content(in_clone) == expected
+            assert any(str(part).find("My Schema") >= 0 for part in expected)
+
+    def test_a_dropped_clone_leaves_no_properties(self, databases: Databases, admin: Client) -> None:
+        with databases.database() as clone:
+            ((oid,),) = admin.rows("SELECT oid::int8 FROM pg_database WHERE datname = %s", (clone.name,))
+        databases.close()
+        for table, column in (("pg_db_role_setting", "setdatabase"), ("pg_shdepend", "objid")):
+            assert admin.rows(f"SELECT count(*) FROM {table} WHERE {column} = %s", (oid,)) == [(0,)]
+        admin.execute("DROP OWNED BY reader")
+
+    @pytest.mark.parametrize("strategy", list(Strategy))
+    def test_every_strategy_makes_the_same(self, control: Conninfo, seeded: Conninfo, strategy: Strategy) -> None:
+        with client.connect(control) as connection:
+            from pg_ephemeral.postgres.clones import strategies
+
+            if strategy not in strategies(connection):
+                pytest.skip("not in this version")
+        with Databases(control, seeded, Options(strategy=strategy)) as databases, databases.database() as clone:
+            assert count(clone) == 100
+            assert databases.timings.strategy == strategy
+
+    @pytest.mark.skipif(machine.servers_are_foreign(), reason="the directory has to be the servers' user's")
+    def test_clones_are_in_the_tablespace_asked_for(
+        self, control: Conninfo, seeded: Conninfo, admin: Client, elsewhere: Path
+    ) -> None:
+        admin.execute(f"CREATE TABLESPACE memory LOCATION '{elsewhere}'")
+        # On another file system files cannot be cloned: no reason to fail.
+        with Databases(control, seeded, Options(tablespace="memory", connections=3)) as databases:
+            for _ in range(6):
+                with databases.database() as clone:
+                    assert count(clone) == 100
+            spaces = admin.rows(
+                "SELECT DISTINCT spcname FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = dattablespace "
+                "WHERE datname LIKE 'test\\_%%'"
+            )
+            assert spaces == [("memory",)]
+
+    def test_the_database_everybody_connects_to_can_be_cloned(self, control: Conninfo, handle: Handle) -> None:
+        seeded = replace(handle.conninfo, database="postgres")
+        with client.connect(seeded) as connection:
+            connection.execute("CREATE TABLE items AS SELECT 1")
+        with Databases(control, seeded) as databases, databases.database() as clone:
+            assert count(clone) == 1
+
+    def test_what_happens_to_the_seeded_database_later_does_not_matter(
+        self, databases: Databases, seeded: Conninfo, admin: Client
+    ) -> None:
+        with databases.database() as one:
+            assert count(one) == 100
+        with client.connect_raw(seeded) as busy:
+            busy.execute("DELETE FROM public.items")
+            for _ in range(4):
+                with databases.database() as clone:
+                    assert count(clone) == 100
+        admin.execute(f"DROP DATABASE {SEEDED} WITH (FORCE)")
+        with databases.database() as clone:
+            assert count(clone) == 100
+
+    def test_a_server_with_hostile_settings_is_cloned_on(self, databases: Databases, admin: Client) -> None:
+        for setting in ("default_transaction_read_only = on", "statement_timeout = 1", "lock_timeout = 1"):
+            admin.execute(f"ALTER SYSTEM SET {setting}")
+        admin.execute("SELECT pg_reload_conf()")
+        taken = databases.take()
+        assert taken.name.startswith("test_")
+
+    def test_how_to_connect_is_told_in_every_spelling(self, databases: Databases, seeded: Conninfo) -> None:
+        with databases.database() as clone:
+            assert clone.conninfo == replace(seeded, database=clone.name)
+            assert clone.url == clone.conninfo.url == clone.env()["DATABASE_URL"]
+            assert clone.env()["PGDATABASE"] == clone.name
+            assert str(seeded.password) not in repr(clone)
+            with clone.connect(autocommit=False) as connection:
+                assert not connection.autocommit
+
+
+class TestDisturbance:
+    def test_an_idle_transaction_on_the_seeded_database_is_ended(self, databases: Databases, seeded: Conninfo) -> None:
+        idle = client.connect_raw(seeded)
+        idle.execute("BEGIN")
+        idle.execute("DELETE FROM public.items")
+        with databases.database() as clone:
+            assert count(clone) == 100
+        with pytest.raises(psycopg.OperationalError):
+            idle.execute("SELECT 1")
+        idle.close()
+        client.connect(seeded).close()
+
+    def test_a_client_that_always_comes_back_does_no_harm(self, databases: Databases, seeded: Conninfo) -> None:
+        stop = threading.Event()
+        seen = []
+
+        def reconnect() -> None:
+            while not stop.is_set():
+                try:
+                    with client.connect(seeded, timeout=2) as connection:
+                        seen.append(True)
+                        connection.execute("SELECT pg_sleep(60)")
+                except ClientError:
+                    continue
+
+        threads = [threading.Thread(target=reconnect) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            while not seen:
+                threading.Event().wait(0.001)
+            with databases.database() as clone:
+                assert count(clone) == 100
+        finally:
+            stop.set()
+            with client.connect(replace(databases._control, database="template1")) as connection:
+                while any(thread.is_alive() for thread in threads):
+                    connection.rows(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (SEEDED,)
+                    )
+        assert seen
+
+    def test_a_background_worker_of_the_seeded_database_is_ended(
+        self, databases: Databases, seeded: Conninfo, admin: Client
+    ) -> None:
+        parallel = "debug_parallel_query" if admin.raw.info.server_version >= 160_000 else "force_parallel_mode"
+        failed = []
+        with client.connect(seeded) as connection:
+            connection.execute(f"SET {parallel} = on")
+            connection.execute(
+                "CREATE FUNCTION public.wait() RETURNS void PARALLEL SAFE LANGUAGE sql AS 'SELECT pg_sleep(60)'"
+            )
+
+            def wait() -> None:
+                try:
+                    connection.rows("SELECT public.wait()")
+                except ClientError as error:
+                    failed.append(error)
+
+            thread = threading.Thread(target=wait)
+            thread.start()
+            until(
+                admin,
+                "EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s AND backend_type = 'parallel worker')",
+                SEEDED,
+            )
+            with databases.database() as clone:
+                assert count(clone) == 100
+            thread.join()
+        assert failed
+
+    def test_a_killed_process_leaves_nothing_that_hinders(
+        self, databases: Databases, seeded: Conninfo, admin: Client
+    ) -> None:
+        ((oid,),) = admin.rows("SELECT oid::int8 FROM pg_database WHERE datname = %s", (SEEDED,))
+        admin.execute(f"CREATE DATABASE pg_ephemeral_template_{oid}_making")
+        admin.execute(f"ALTER DATABASE {SEEDED} ALLOW_CONNECTIONS false")
+        with databases.database() as clone:
+            assert count(clone) == 100
+        client.connect(seeded).close()
+        assert admin.rows("SELECT count(*) FROM pg_database WHERE datname LIKE '%%making'") == [(0,)]
+
+
+def test_prepared_transactions_are_named_in_the_seeded_database_and_undone_in_clones(warm_cache: Path) -> None:
+    definition = Definition().with_parameter("max_prepared_transactions", "3")
+    with boot(definition, backend=EmbeddedBackend(definition.image, cache=warm_cache)) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE TABLE items (x int)")
+            connection.execute("BEGIN; INSERT INTO items VALUES (1); PREPARE TRANSACTION 'a''b'")
+            with Databases(server._handle.control, server.conninfo) as databases:
+                with pytest.raises(ClientError, match="prepared transaction") as caught:
+                    databases.take()
+                assert "ROLLBACK PREPARED" in str(caught.value.hint)
+                connection.execute("ROLLBACK PREPARED 'a''b'")
+                with databases.database() as clone, clone.connect() as inside:
+                    inside.execute("BEGIN; INSERT INTO items VALUES (1); PREPARE TRANSACTION 'c'")
+        with client.connect(replace(server._handle.control, database="template1")) as admin:
+            assert clones_left(admin) == []
+
+
+class TestHandingOut:
+    @pytest.mark.parametrize("ready", [0, 2])
+    def test_eight_threads_get_a_database_each(self, control: Conninfo, seeded: Conninfo, ready: int) -> None:
+        with Databases(control, seeded, Options(ready=ready)) as databases:
+
+            def use(_: int) -> str:
+                with databases.database() as clone:
+                    with clone.connect() as connection:
+                        connection.execute("DELETE FROM public.items WHERE id = 1")
+                    assert count(clone) == 99
+                    return clone.name
+
+            with ThreadPoolExecutor(8) as threads:
+                names = list(threads.map(use, range(24)))
+            assert len(set(names)) == 24
+            assert databases.timings.takes == 24
+            assert databases.timings.longest <= databases.timings.waited
+
+    def test_three_processes_share_one_template(self, control: Conninfo, seeded: Conninfo, admin: Client) -> None:
+        program = """
+import sys
+from pg_ephemeral.databases import Databases
+from pg_ephemeral.postgres.conninfo import Conninfo
+control, seeded = (Conninfo.parse_url(line.strip()) for line in sys.stdin)
+with Databases(control, seeded) as databases:
+    for _ in range(5):
+        with databases.database() as clone, clone.connect() as connection:
+            connection.execute("DELETE FROM public.items WHERE id = 1")
+            assert connection.execute("SELECT count(*) FROM public.items").fetchone() == (99,)
+            print(clone.name)
+"""
+        running = [
+            subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        outputs = []
+        for process in running:
+            assert process.stdin is not None
+            process.stdin.write(f"{control.url}\n{seeded.url}\n")
+            process.stdin.close()
+        for process in running:
+            assert process.stdout is not None
+            outputs += process.stdout.read().split()
+            process.stdout.close()
+            assert process.wait() == 0
+        assert len(set(outputs)) == 15
+        assert admin.rows("SELECT count(*) FROM pg_database WHERE datistemplate AND datname LIKE 'pg_eph%%'") == [(1,)]
+        assert clones_left(admin) == []
+
+    def test_a_forked_process_starts_afresh(self, databases: Databases) -> None:
+        with databases.database() as mine:
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with databases.database() as theirs:
+                        os.write(writing, f"{theirs.name} {count(theirs)}".encode())
+                    databases.close()
+                    status = 0
+                finally:
+                    os._exit(status)
+            os.close(writing)
+            _, status = os.waitpid(child, 0)
+            with os.fdopen(reading) as pipe:
+                name, rows = pipe.read().split()
+            assert status == 0
+            assert rows == "100"
+            assert name.rpartition("_")[0] != mine.name.rpartition("_")[0]
+            assert count(mine) == 100
+            assert count(databases.take()) == 100
+
+    def test_the_shared_one_is_only_read(self, databases: Databases) -> None:
+        with databases.database(read_only=True) as one, databases.database(read_only=True) as other:
+            assert one is other
+            assert count(one) == 100
+            with one.connect() as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+                connection.execute("DELETE FROM public.items")
+        databases.give_back(one)
+        assert count(databases.shared()) == 100
+        assert databases.shared() is one
+
+    def test_a_reset_database_is_as_it_was(self, databases: Databases) -> None:
+        with databases.database() as clone:
+            left_open = clone.connect()
+            left_open.execute("DELETE FROM public.items")
+            before = clone.conninfo
+            clone.reset()
+            assert clone.conninfo == before
+            assert count(clone) == 100
+            with pytest.raises(psycopg.OperationalError):
+                left_open.execute("SELECT 1")
+            left_open.close()
+            clone.reset()
+            assert count(clone) == 100
+
+    def test_a_reset_shared_database_is_still_only_read(self, databases: Databases) -> None:
+        shared = databases.shared()
+        with shared.connect(options="-c default_transaction_read_only=off") as connection:
+            connection.execute("DELETE FROM public.items")
+        shared.reset()
+        assert count(shared) == 100
+        with shared.connect() as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("DELETE FROM public.items")
+
+    def test_connections_left_open_are_ended(self, databases: Databases, admin: Client) -> None:
+        with databases.database() as clone:
+            left_open = clone.connect()
+        until(admin, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)", clone.name)
+        with pytest.raises(psycopg.OperationalError):
+            left_open.execute("SELECT 1")
+        left_open.close()
+
+
+class TestClearing:
+    def test_closing_drops_everything_but_what_is_kept(self, databases: Databases, admin: Client) -> None:
+        kept = databases.take()
+        databases.keep(kept)
+        databases.take()
+        databases.shared()
+        with databases.database():
+            pass
+        databases.give_back(kept)
+        databases.close()
+        assert clones_left(admin) == [kept.name]
+        assert count(kept) == 100
+
+    def test_a_closed_one_says_so(self, databases: Databases) -> None:
+        databases.close()
+        databases.close()
+        with pytest.raises(ClientError, match="closed"):
+            databases.take()
+
+    def test_the_server_can_be_left_to_clear_up(self, databases: Databases, admin: Client) -> None:
+        taken = databases.take()
+        databases.close(drop=False)
+        assert taken.name in clones_left(admin)
+
+    def test_what_is_done_with_goes_when_there_is_no_room(
+        self, control: Conninfo, seeded: Conninfo, admin: Client
+    ) -> None:
+        with Databases(control, seeded, Options(disk=0)) as databases:
+            with databases.database() as clone:
+                assert count(clone) == 100
+            until(admin, "NOT EXISTS (SELECT FROM pg_database WHERE datname = %s)", clone.name)
+            assert clones_left(admin) == []
+
+    def test_what_is_done_with_goes_when_it_is_quiet(self, databases: Databases, admin: Client) -> None:
+        with databases.database() as clone:
+            pass
+        until(admin, "NOT EXISTS (SELECT FROM pg_database WHERE datname = %s)", clone.name)
+
+    def test_nothing_is_made_ahead_without_a_pool(self, control: Conninfo, seeded: Conninfo, admin: Client) -> None:
+        with Databases(control, seeded, Options(ready=0)) as databases:
+            first, second = databases.take(), databases.take()
+            assert clones_left(admin) == sorted([first.name, second.name])
+            assert databases.timings.clones == 2
+
+    @pytest.mark.parametrize("connections", [1, 3])
+    def test_the_budget_of_connections_is_kept(
+        self, control: Conninfo, seeded: Conninfo, admin: Client, connections: int
+    ) -> None:
+        most = 0
+        done = threading.Event()
+
+        def watch() -> None:
+            nonlocal most
+            while not done.is_set():
+                ((now,),) = admin.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg-ephemeral'")
+                most = max(most, now)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            with Databases(control, seeded, Options(connections=connections, disk=30_000_000)) as databases:
+
+                def use(_: int) -> None:
+                    with databases.database() as clone:
+                        clone.reset()
+                        assert count(clone) == 100
+
+                with ThreadPoolExecutor(4) as threads:
+                    list(threads.map(use, range(12)))
+        finally:
+            done.set()
+            watcher.join()
+        assert 1 <= most <= connections
+
+
+class TestTrouble:
+    def test_a_failure_reaches_whoever_comes_next(self, databases: Databases, admin: Client) -> None:
+        databases.take()
+        ((template,),) = admin.rows("SELECT datname FROM pg_database WHERE datname LIKE 'pg\\_ephemeral%%'")
+        admin.execute(f"ALTER DATABASE {template} RENAME TO elsewhere")
+        with pytest.raises(ClientError, match="does not exist"):
+            take_many(databases)
+        admin.execute(f"ALTER DATABASE elsewhere RENAME TO {template}")
+        for _ in range(3):
+            try:
+                taken = databases.take()
+            except ClientError:
+                continue  # what was tried in between
+            assert count(taken) == 100
+            return
+        pytest.fail("it never recovered")
+
+    def test_a_seeded_database_that_is_not_there_is_named(self, control: Conninfo, seeded: Conninfo) -> None:
+        with (
+            Databases(control, replace(seeded, database="nowhere")) as databases,
+            pytest.raises(ClientError, match="'nowhere'"),
+        ):
+            databases.take()
+
+    def test_our_connections_may_be_ended_by_others(self, databases: Databases, admin: Client) -> None:
+        databases.take()
+        admin.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg-ephemeral'")
+        for _ in range(6):
+            assert count(databases.take()) == 100
+
+    def test_a_dead_server_is_told_at_once(self, databases: Databases, handle: Handle) -> None:
+        databases.take()
+        until_ready(databases)
+        kill(handle)
+        with pytest.raises((ServerError, ClientError)):
+            take_many(databases)
+        databases.close()
+
+
+def take_many(databases: Databases) -> None:
+    """More than can be ready."""
+    for _ in range(10):
+        databases.take()
+
+
+def until_ready(databases: Databases) -> None:
+    """Wait until the pool has nothing to do."""
+    while databases.timings.clones < databases.timings.takes + databases.options.ready:
+        threading.Event().wait(0.005)
+
+
+def kill(handle: Handle) -> None:
+    handle.cluster.discard()  # type: ignore[attr-defined] # an embedded handle

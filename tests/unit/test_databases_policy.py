@@ -1,0 +1,217 @@
+"""What a pool decides without a server: options, the choice of a strategy, what to do next, who is served when."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pg_ephemeral.databases import Options, Strategy
+from pg_ephemeral.databases.choice import Choice
+from pg_ephemeral.databases.ledger import Ledger
+from pg_ephemeral.databases.stock import QUIET, Stock, Work
+from pg_ephemeral.errors import ClientError, InvalidValue
+
+SIZE = 1000
+
+
+def stock(**options: int) -> Stock:
+    made = Stock(Options(**options))  # type: ignore[arg-type] # the options of these tests are numbers
+    made.clone_size, made.disk = SIZE, options.get("disk", 100 * SIZE)
+    return made
+
+
+class TestOptions:
+    @pytest.mark.parametrize("wrong", [{"ready": -1}, {"connections": 0}, {"disk": -1}])
+    def test_numbers_have_a_least(self, wrong: dict[str, int]) -> None:
+        with pytest.raises(InvalidValue) as caught:
+            Options(**wrong)  # type: ignore[arg-type] # as above
+        assert next(iter(wrong)) in caught.value.message
+
+    @pytest.mark.parametrize("prefix", ["", "x" * 41, "a\0b"])
+    def test_a_prefix_leaves_room_for_the_rest_of_a_name(self, prefix: str) -> None:
+        with pytest.raises(InvalidValue):
+            Options(prefix=prefix)
+
+    def test_a_tablespace_is_an_identifier(self) -> None:
+        with pytest.raises(InvalidValue):
+            Options(tablespace="")
+
+
+class TestChoice:
+    def test_each_is_tried_once_then_the_fastest_is_used(self) -> None:
+        choice = Choice(Strategy)
+        assert choice.best is None
+        for strategy, seconds in ((Strategy.FILE_COPY, 3.0), (Strategy.CLONE, 1.0), (Strategy.WAL_LOG, 2.0)):
+            assert choice.next() is strategy
+            choice.record(strategy, seconds)
+        assert choice.next() is choice.best is Strategy.CLONE
+
+    def test_one_that_has_become_slow_is_left(self) -> None:
+        choice = Choice((Strategy.FILE_COPY, Strategy.WAL_LOG))
+        choice.record(Strategy.FILE_COPY, 1.0)
+        choice.record(Strategy.WAL_LOG, 2.0)
+        for _ in range(5):
+            choice.record(Strategy.FILE_COPY, 9.0)
+        assert choice.next() is Strategy.WAL_LOG
+
+    def test_one_bad_measurement_is_not_for_ever(self) -> None:
+        choice = Choice((Strategy.FILE_COPY, Strategy.WAL_LOG))
+        choice.record(Strategy.FILE_COPY, 9.0)
+        choice.record(Strategy.WAL_LOG, 2.0)
+        used = 0
+        while choice.next() is Strategy.WAL_LOG:
+            choice.record(Strategy.WAL_LOG, 2.0)
+            used += 1
+        assert 10 < used < 200
+
+    def test_one_that_cannot_be_used_is_given_up_unless_it_is_the_last(self) -> None:
+        choice = Choice((Strategy.CLONE, Strategy.FILE_COPY))
+        assert choice.give_up(Strategy.CLONE)
+        assert choice.give_up(Strategy.CLONE)
+        choice.record(Strategy.CLONE, 0.1)
+        assert choice.next() is Strategy.FILE_COPY
+        assert not choice.give_up(Strategy.FILE_COPY)
+        assert choice.next() is Strategy.FILE_COPY
+
+
+class TestStock:
+    def test_ready_ones_are_made_up_to_their_number(self) -> None:
+        pool = stock(ready=2)
+        assert pool.next(waiting=0, now=0) is Work.MAKE
+        pool.ready.extend("ab")
+        assert pool.next(waiting=0, now=0) is None
+
+    def test_without_a_pool_only_what_is_waited_for_is_made(self) -> None:
+        pool = stock(ready=0)
+        assert pool.next(waiting=0, now=0) is None
+        assert pool.next(waiting=1, now=0) is Work.MAKE
+        pool.making = 1
+        assert pool.next(waiting=1, now=0) is None
+
+    def test_one_connection_is_left_for_clearing_away(self) -> None:
+        pool = stock(ready=9, connections=2)
+        pool.making = 1
+        assert pool.next(waiting=0, now=0) is None
+        pool.returned.append("a")
+        assert pool.next(waiting=0, now=0) is Work.RETIRE
+        assert pool.next(waiting=1, now=0) is None
+
+    def test_making_comes_before_clearing_away(self) -> None:
+        pool = stock(ready=1)
+        pool.returned.append("a")
+        assert pool.next(waiting=0, now=0) is Work.MAKE
+
+    def test_sessions_do_not_pile_up(self) -> None:
+        pool = stock(ready=1)
+        pool.returned.extend(map(str, range(20)))
+        assert pool.next(waiting=1, now=0) is Work.RETIRE
+
+    def test_nothing_is_dropped_until_it_is_quiet(self) -> None:
+        pool = stock(ready=0)
+        pool.trash["a"] = SIZE
+        pool.taken_at = 5.0
+        assert pool.next(waiting=0, now=5.0) is None
+        assert pool.quiet_in(5.0) == QUIET
+        assert pool.next(waiting=0, now=5.0 + QUIET) is Work.DROP
+
+    def test_without_room_it_is_dropped_until_half_is_free(self) -> None:
+        pool = stock(ready=0, disk=4 * SIZE)
+        pool.trash = dict.fromkeys("abcd", SIZE)
+        dropped = 0
+        while pool.next(waiting=0, now=0) is Work.DROP:
+            pool.trash.popitem()
+            dropped += 1
+        assert dropped == 2
+
+    def test_nothing_is_made_ahead_without_room_but_nobody_is_let_wait(self) -> None:
+        pool = stock(ready=2, disk=2 * SIZE)
+        pool.trash["a"] = 2 * SIZE
+        assert pool.next(waiting=1, now=0) is Work.MAKE
+        assert pool.next(waiting=0, now=0) is Work.DROP
+
+    def test_after_a_failure_nothing_is_made(self) -> None:
+        pool = stock(ready=2)
+        assert pool.next(waiting=1, now=0, makes=False) is None
+
+
+class TestLedger:
+    def test_first_come_first_served(self) -> None:
+        ledger = Ledger(Options())
+        got: list[tuple[int, str]] = []
+        threads = []
+
+        def take(number: int) -> None:
+            got.append((number, ledger.take()))
+
+        for number in range(3):
+            thread = threading.Thread(target=take, args=(number,))
+            thread.start()
+            threads.append(thread)
+            with ledger.changed:
+                while len(ledger.waiting) <= number:
+                    ledger.changed.wait()
+        for number, thread in enumerate(threads):
+            ledger.stock.making += 1
+            ledger.made(str(number))
+            thread.join()
+        assert got == [(0, "0"), (1, "1"), (2, "2")]
+        assert ledger.timings.takes == 3
+
+    def test_a_failure_reaches_everybody_who_waits(self) -> None:
+        ledger = Ledger(Options())
+        failures: list[ClientError] = []
+
+        def take() -> None:
+            try:
+                ledger.take()
+            except ClientError as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=take) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        with ledger.changed:
+            ledger.changed.wait_for(lambda: len(ledger.waiting) == 2)
+            ledger.fail(ClientError("full"), calls=False)
+        for thread in threads:
+            thread.join()
+        assert [error.message for error in failures] == ["full", "full"]
+        assert ledger.failure is None
+
+    def test_a_failure_nobody_waits_for_reaches_the_next_once(self) -> None:
+        ledger = Ledger(Options())
+        ledger.stock.ready.append("a")
+        ledger.fail(ClientError("full"), calls=False)
+        with pytest.raises(ClientError, match="full"):
+            ledger.take()
+        assert ledger.take() == "a"
+
+    def test_what_is_kept_or_not_taken_is_not_given_back(self) -> None:
+        ledger = Ledger(Options())
+        ledger.stock.ready.extend(["a", "b"])
+        kept, other = ledger.take(), ledger.take()
+        ledger.stock.kept.add(kept)
+        for name in (kept, other, other, "unknown"):
+            ledger.give_back(name)
+        assert list(ledger.stock.returned) == [other]
+        assert ledger.stock.everything() == [other]
+
+    def test_closing_ends_the_waiting(self) -> None:
+        ledger = Ledger(Options())
+        failures: list[ClientError] = []
+
+        def call() -> None:
+            try:
+                ledger.call(lambda _: None)
+            except ClientError as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        with ledger.changed:
+            ledger.changed.wait_for(lambda: len(ledger.calls) == 1)
+        assert ledger.close()
+        assert not ledger.close()
+        thread.join()
+        assert "closed" in failures[0].message
