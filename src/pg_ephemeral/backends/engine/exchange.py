@@ -17,6 +17,7 @@ from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.endpoint import is_loopback, registry_of
 from pg_ephemeral.oci.engine_errors import classify
 from pg_ephemeral.oci.model import Platform
+from pg_ephemeral.oci.patience import Patience
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.process import Completed
@@ -32,6 +33,10 @@ _HINTS: Mapping[State, str] = {
     State.RATE_LIMITED: "log in, or try again later",
     State.TLS: "let {program} know the registry's certificate authority, in its certs.d directory",
 }
+
+#: Engines try again themselves what is passing in a blob's transfer, and not what is in a manifest's: a registry may
+#: fail for all but one of those who send the same manifest at once.
+_PATIENCE = Patience(tries=4, pause=0.5)
 
 
 @contextmanager
@@ -51,12 +56,8 @@ class _Exchange:
 
     def pull(self, reference: Reference, *, progress: Transferred) -> bool:
         progress(0, 0)
-        done = self._move("pull", reference)
-        if done.status != 0:
-            state = classify(done.message)
-            if state.is_miss:
-                return False
-            raise self._error("pull", reference, state, done.message)
+        if not _PATIENCE.insist(lambda: self._fetch(reference)):
+            return False
         self._images.forget(key_of(reference))
         found = self._client.images((self._images.local_name(reference),))
         if not found:
@@ -67,9 +68,22 @@ class _Exchange:
     def push(self, reference: Reference, *, progress: Transferred) -> int | None:
         self._images.tag(reference)
         progress(0, 0)
+        _PATIENCE.insist(lambda: self._send(reference))
+        return None
+
+    def _fetch(self, reference: Reference) -> bool:
+        done = self._move("pull", reference)
+        if done.status == 0:
+            return True
+        state = classify(done.message)
+        if state.is_miss:
+            return False
+        raise self._error("pull", reference, state, done.message)
+
+    def _send(self, reference: Reference) -> None:
         done = self._move("push", reference)
         if done.status == 0:
-            return None
+            return
         if not self._client.images((self._images.local_name(reference),)):
             raise StageGone(f"stage {reference} is gone from {self._client.dialect.program}")
         raise self._error("push", reference, classify(done.message, pushing=True), done.message)

@@ -117,8 +117,9 @@ class EngineHandle:
         self.made_cluster = self.made_cluster or fresh
         self._password = random_password()
         self._send_files()
+        self.inside.order("user", quoted(spec.superuser))
         if fresh:
-            self.inside.order("init", *map(quoted, (spec.superuser, spec.database)))
+            self.inside.order("init", quoted(spec.database))
         fixed = _FIXED | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))

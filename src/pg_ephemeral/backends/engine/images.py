@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from pg_ephemeral.backends.base import Image
@@ -12,6 +13,10 @@ from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.reference import Name, Reference
+
+#: What Podman says, and lists nothing, when an image is removed by somebody else while it lists them all.
+_VANISHED = re.compile(r"retrieving size of image|(?:image|layer) not known")
+_LOOKS = 10
 
 
 class EngineImages:
@@ -113,10 +118,14 @@ class EngineImages:
 
     def _all_names(self) -> tuple[str, ...]:
         """The names of every image that says it is a stage."""
-        output = self._client.call(
-            ("image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}")
-        )
-        return tuple(line for line in output.decode().split() if "<none>" not in line)
+        arguments = ("image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}")
+        for _ in range(_LOOKS):
+            done = self._client.try_call(arguments)
+            if done.status == 0:
+                return tuple(line for line in done.stdout.decode().split() if "<none>" not in line)
+            if not _VANISHED.search(done.message):
+                break
+        raise self._client.error(arguments, done.message)
 
     def _names_of(self, identity: str) -> tuple[str, ...]:
         return tuple(name for facts in self._client.images((identity,)) for name in facts.names)
