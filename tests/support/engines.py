@@ -37,9 +37,13 @@ def volumes(engine: str) -> set[str]:
 
 def images(engine: str, part: str) -> list[str]:
     """The names of stages with ``part`` in their repository."""
-    names = call(
-        engine, "image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}"
-    ).split()
+    argv = [engine, "image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
+    for _ in range(10):  # Podman lists nothing when another process removes an image meanwhile
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+        if done.returncode == 0 or "not known" not in done.stderr:
+            break
+    assert done.returncode == 0, done.stderr
+    names = done.stdout.split()
     return [name for name in names if part in name.rpartition(":")[0]]
 
 

@@ -178,7 +178,9 @@ class _Runner:
         # A terminal of its own needs both of ours: one for what is typed, one for what is shown.
         terminal = not captured and sys.stdin.isatty() and sys.stdout.isatty()
         directory = Path.cwd() if self._where is Context.BARE else None
-        return self._server.program(argv, directory=directory, tty=terminal)
+        # By way of a shell, which tells a program that is not there as shells do; engines have numbers of their own for
+        # that, and some say why on stdout.
+        return self._server.program(("sh", "-c", 'exec "$@"', "sh", *argv), directory=directory, tty=terminal)
 
 
 _CLIENTS = frozenset({"psql", "pgbench", "pg_dump"})

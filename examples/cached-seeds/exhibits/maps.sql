@@ -1,0 +1,1 @@
+INSERT INTO exhibit VALUES (3, 'Portolan chart', NULL);

@@ -1,0 +1,4 @@
+CREATE TABLE bicycle (
+    frame_number text PRIMARY KEY,
+    owner        text NOT NULL
+);
