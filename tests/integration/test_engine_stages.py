@@ -24,6 +24,7 @@ from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
 from pg_ephemeral.labels import KEY_LABEL
+from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.postgres import client
 from support import engines, machine
 

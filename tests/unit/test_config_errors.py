@@ -16,10 +16,13 @@ from pg_ephemeral.config.file import parse_document
 from pg_ephemeral.errors import ConfigError, InvalidValue
 
 TOP = (
-    "backend, image, cache_registry, cache_repository, parameters, ssl_config, wait_available_timeout, database, superuser, "
-    "test_profile, instances"
+    "backend, image, cache_registry, cache_repository, parameters, ssl_config, wait_available_timeout, database, "
+    "superuser, test_profile, instances"
 )
-INSTANCE = "image, cache_registry, cache_repository, parameters, ssl_config, wait_available_timeout, database, superuser, test_profile, seeds"
+INSTANCE = (
+    "image, cache_registry, cache_repository, parameters, ssl_config, wait_available_timeout, database, superuser, "
+    "test_profile, seeds"
+)
 KINDS = "sql-file, sql-statement, csv-file, command, script, container-script"
 STRATEGIES = "command-hash, key-command, key-script, key-paths, none"
 CACHE = "type, command, arguments, script, paths"
