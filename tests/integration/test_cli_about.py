@@ -109,7 +109,10 @@ def test_meta_info_needs_no_instance_called_main(project: Project) -> None:
 
 
 @pytest.mark.parametrize("backend", ["docker", "podman"])
-def test_a_backend_that_is_not_here_is_an_error(project: Project, backend: str) -> None:
+def test_a_backend_that_is_not_here_is_an_error(
+    project: Project, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     done = project.run("--backend", backend, "meta", "info")
     assert (done.returncode, done.stdout) == (69, "")
     assert backend in done.stderr.splitlines()[0]

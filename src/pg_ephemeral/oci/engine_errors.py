@@ -53,6 +53,8 @@ _TABLE: tuple[tuple[State, re.Pattern[str]], ...] = tuple(
                 r"reading blob",
                 r"[Ff]etching blob",
                 r"reading manifest sha256:",
+                r"filesystem layer verification failed",
+                r"Digest did not match",
             ),
         ),
         (
