@@ -237,7 +237,8 @@ def _died(stage: Stage, handle: Handle) -> ServerError:
 def reset(definition: Definition, backend: Backend, *, force: bool = False) -> Iterator[Reference]:
     """Forget every stage of the instance, old ones included; yields each reference once it is gone."""
     for image in backend.images.list(repository_of(definition)):
-        if image.labels.get(INSTANCE_LABEL, definition.instance) != definition.instance:
+        shared = "{instance}" not in str(definition.cache_repository)
+        if shared and image.labels.get(INSTANCE_LABEL, definition.instance) != definition.instance:
             continue  # another's, in a repository for all
         if backend.images.remove(image.reference, force=force):
             yield image.reference

@@ -127,13 +127,20 @@ def guarded(
             _end_group(child)
 
 
-def foreground(invocation: Invocation, *, stdin: IO[bytes] | None = None, stdout: IO[bytes] | None = None) -> int:
+def foreground(
+    invocation: Invocation,
+    *,
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+    deaf: bool = False,
+) -> int:
     """Run the wrapped program on our terminal and return the exit code a shell would report.
 
     While it runs, SIGINT is its business alone (the terminal sends it to both of us), and SIGTERM and SIGHUP are
-    handed on to it; we end when it does.
+    handed on to it; we end when it does. ``deaf``: it stands for a program elsewhere, which may never hear of a signal;
+    then the first that we get ends it, and is what our exit code says.
     """
-    with _HandedOn() as signals:
+    with _HandedOn(deaf=deaf) as signals:
         try:
             child = subprocess.Popen(
                 invocation.argv, env=invocation.env, cwd=invocation.cwd, stdin=stdin, stdout=stdout
@@ -142,6 +149,8 @@ def foreground(invocation: Invocation, *, stdin: IO[bytes] | None = None, stdout
             raise _not_started(invocation, error) from error
         signals.hand_to(child)
         status = child.wait()
+    if deaf and signals.first is not None:
+        return 128 + signals.first
     return 128 - status if status < 0 else status
 
 
@@ -263,13 +272,17 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 class _HandedOn:
     """For the block, SIGTERM and SIGHUP go on to a child, and SIGINT is left to the terminal, which tells it itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, deaf: bool = False) -> None:
+        #: The number of the first signal.
+        self.first: int | None = None
+        self._deaf = deaf
         self._child: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
         self._saved: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        handlers = {signal.SIGINT: self._leave, signal.SIGTERM: self._hand, signal.SIGHUP: self._hand}
+        interrupt = self._hand if self._deaf else self._leave
+        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: self._hand, signal.SIGHUP: self._hand}
         self._saved = _handle(handlers)
         return self
 
@@ -280,13 +293,17 @@ class _HandedOn:
         """The child is there; what came while it was being started goes to it, too."""
         self._child = child
         for number in self._early:
-            child.send_signal(number)
+            self._tell(child, number)
 
     def _hand(self, number: int, _frame: FrameType | None) -> None:
+        self.first = self.first or number
         if self._child is None:
             self._early.append(number)
         else:
-            self._child.send_signal(number)
+            self._tell(self._child, number)
+
+    def _tell(self, child: subprocess.Popen[bytes], number: int) -> None:
+        child.send_signal(signal.SIGKILL if self._deaf else number)
 
     def _leave(self, _number: int, _frame: FrameType | None) -> None:
         """Do nothing; unlike SIG_IGN, a Python handler is not inherited through exec."""

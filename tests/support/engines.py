@@ -40,7 +40,7 @@ def images(engine: str, part: str) -> list[str]:
     argv = [engine, "image", "ls", "--filter", f"label={KEY_LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
     for _ in range(10):  # Podman lists nothing when another process removes an image meanwhile
         done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
-        if done.returncode == 0 or "not known" not in done.stderr:
+        if done.returncode == 0 or ("not known" not in done.stderr and "retrieving size" not in done.stderr):
             break
     assert done.returncode == 0, done.stderr
     names = done.stdout.split()

@@ -27,7 +27,7 @@ def run(context: click.Context, command: str, arguments: tuple[str, ...]) -> int
     backend = select(some_definition_of(context))
     try:
         with backend.tool((command, *arguments), directory=Path.cwd()) as invocation:
-            return process.foreground(invocation)
+            return process.foreground(invocation, deaf=backend.builds)
     except ProcessError as error:
         if error.status is not None:
             error.exit_code = error.status

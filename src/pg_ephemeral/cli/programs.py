@@ -159,7 +159,8 @@ class _Runner:
     def __call__(self, argv: tuple[str, ...], *, stdout: IO[bytes] | None = None) -> int:
         """Run to the end and return the exit code; one that cannot be started ends us as it would end a shell."""
         try:
-            return process.foreground(self._invocation(argv, captured=stdout is not None), stdout=stdout)
+            invocation = self._invocation(argv, captured=stdout is not None)
+            return process.foreground(invocation, stdout=stdout, deaf=self.in_container)
         except ProcessError as error:
             if error.status is not None:
                 error.exit_code = error.status
