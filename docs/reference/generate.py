@@ -1,4 +1,4 @@
-"""Write the references that follow from the code: cli.md from every command's help, config.md from the file's shape.
+"""Write what follows from the code: cli.md from every command's help, config.md and a schema from the file's shape.
 
 ``generate.py`` writes them, ``generate.py --check`` only says whether they are as they would be written.
 """
@@ -14,7 +14,9 @@ import click
 
 from pg_ephemeral.cli.tree import PROGRAM, program
 from pg_ephemeral.config.model import FILE
+from pg_ephemeral.config.schema import SCHEMA_FILE, schema_text
 from pg_ephemeral.config.shape import Choice, Items, Key, Named, Scalar, Shape, Switch, Table, Text, Variants
+from pg_ephemeral.postgres.parameters import RESERVED, RESERVED_BY_TLS, TEST_PROFILE
 
 HERE = Path(__file__).parent
 WIDTH = 100
@@ -30,15 +32,16 @@ CONFIG_HEAD = """\
 # database.toml
 
 Written from the loader's own table by `make docs`. The file is TOML 1.0 in UTF-8. It is the one `--config-file` names,
-or the nearest `database.toml` of the working directory and those above it; without any, there is one instance, `main`,
-with the defaults. An unknown key is an error anywhere in it, with its line and, if there is one, the word you meant.
+or the nearest `database.toml` of the working directory and those above it (one of somebody else's above is refused);
+without any, there is one instance, `main`, with the defaults. An unknown key is an error anywhere in it, with its line
+and, if there is one, the word you meant.
 
 **Who wins.** For each instance: the command line, then the instance, then the top level, then the default. Parameters
 are merged one by one; every other setting is replaced as a whole. Without `[instances]` there is one instance, `main`.
 
 **Paths** that are relative start at the file's directory, and programs run there, wherever `pg-ephemeral` was started.
 
-`container-script` seeds take the backend `docker` or `podman`.
+`container-script` seeds require the backend `docker` or `podman`.
 
 **Durations** are whole numbers with units, which add up: `30s`, `500ms`, `1m 30s`.
 """
@@ -72,7 +75,20 @@ def config() -> str:
         sections.setdefault(path, f"## {f'`{path}`' if path else 'Top level'}\n\n{_section(shape)}")
         for table in shape.tables.values() if isinstance(shape, Variants) else (shape,):
             pending += _below(path, table)
-    return "\n".join([CONFIG_HEAD, *sections.values()])
+    return "\n".join([CONFIG_HEAD, *sections.values(), _parameters()])
+
+
+def _parameters() -> str:
+    """Which server parameters are not the user's, and what the test profile sets."""
+    profile = _words(f"{name}={value}" for name, value in TEST_PROFILE.items())
+    return f"""\
+## Parameters
+
+Reserved, and refused when the file is read: {_words(RESERVED)}; with `ssl_config` also {_words(RESERVED_BY_TLS)}.
+
+`test_profile` sets {profile}. What `parameters` says of one of these counts more; `wal_level` and `max_wal_senders`
+are left alone if you ask for replication or archiving.
+"""
 
 
 def _section(shape: Table | Variants) -> str:
@@ -154,12 +170,11 @@ def _cell(text: str) -> str:
 
 
 def main() -> int:
-    """Write both, or compare."""
+    """Write them, or compare."""
     stale = []
-    for name, text in (("cli.md", cli()), ("config.md", config())):
-        path = HERE / name
+    for path, text in ((HERE / "cli.md", cli()), (HERE / "config.md", config()), (SCHEMA_FILE, schema_text())):
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
+            stale.append(path.name)
             if "--check" not in sys.argv:
                 path.write_text(text, encoding="utf-8")
     if stale:

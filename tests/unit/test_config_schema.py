@@ -49,7 +49,7 @@ def below(rules):
 
 
 def test_it_is_the_one_shipped():
-    assert SCHEMA_FILE.read_text() == schema_text(), "write config.schema.schema_text() to database.schema.json"
+    assert SCHEMA_FILE.read_text() == schema_text(), "make docs writes it anew"
     assert json.loads(resources.files("pg_ephemeral.config").joinpath("database.schema.json").read_text()) == schema()
 
 

@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Self
 
 from pg_ephemeral.definition import BackendChoice, Tls
-from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
 from pg_ephemeral.postgres import parameters
@@ -63,11 +62,8 @@ class Overrides:
 
         ``assignments`` are ``NAME=VALUE``; the last for a name wins. Raises as the class does.
         """
-        if backend is not None and backend not in list(BackendChoice):
-            words = ", ".join(BackendChoice)
-            raise InvalidValue(f"backend {backend!r} is not one of: {words}", kind="unknown-word")
         return cls(
-            backend=None if backend is None else BackendChoice(backend),
+            backend=None if backend is None else BackendChoice.parse(backend),
             image=None if image is None else ImageWord.parse(image),
             cache_registry=None if cache_registry is None else Registry.parse(cache_registry),
             parameters=merge_parameters(*(dict([parameters.parse_assignment(text)]) for text in assignments)),
