@@ -56,6 +56,14 @@ class BackendChoice(StrEnum):
     PODMAN = "podman"
     EMBEDDED = "embedded"
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one of the words. Raises ``InvalidValue`` of kind ``unknown-word``."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise InvalidValue(f"backend {text!r} is not one of: {', '.join(cls)}", kind="unknown-word") from None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
@@ -126,8 +134,8 @@ class Definition:
         return replace(self, image=ImageWord.parse(image) if isinstance(image, str) else image)
 
     def with_backend(self, backend: str) -> Definition:
-        """Another backend: ``auto``, ``docker``, ``podman`` or ``embedded``."""
-        return replace(self, backend=BackendChoice(backend))
+        """Another backend: ``auto``, ``docker``, ``podman`` or ``embedded``. Raises ``InvalidValue``."""
+        return replace(self, backend=BackendChoice.parse(backend))
 
     def with_parameter(self, name: str, value: str | float | bool) -> Definition:  # noqa: FBT001 -- the value itself
         """A PostgreSQL setting; the last one given for a name wins."""

@@ -47,7 +47,11 @@ if ! answers; then
         fi
         sleep 0.2
     done
-    answers
+    if ! answers; then
+        tail -n 20 /var/log/dockerd.log >&2
+        echo "dockerd does not answer" >&2
+        exit 1
+    fi
 fi
 
 # Inside other people's containers and virtual machines crun does not get along with mixed cgroups, and limits may not

@@ -66,15 +66,18 @@ done
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
-if [ ! -e "$keep/root.tar" ]; then
+# Made by these very files, or made anew.
+root=root-$(cat "${BASH_SOURCE[0]}" "$here/docker-entrypoint.sh" | sha256sum | cut -c1-12).tar
+if [ ! -e "$keep/$root" ]; then
     echo "$image cannot be pulled: making a stand-in from Debian's packages"
     mkdir -p "$keep"
-    make_root >"$keep/root.tar.part"
-    mv "$keep/root.tar.part" "$keep/root.tar"
+    make_root >"$keep/$root.part"
+    rm -f "$keep"/root*.tar
+    mv "$keep/$root.part" "$keep/$root"
 fi
 cat >"$keep/Dockerfile" <<EOF
 FROM scratch
-ADD root.tar /
+ADD $root /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$bin
 ENV LANG=en_US.utf8 PG_MAJOR=$major PGDATA=/var/lib/postgresql/data
 VOLUME /var/lib/postgresql/data

@@ -36,6 +36,8 @@ def context_for(host: str, places: Sequence[Path]) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # As before Python 3.13, and as the engines: a company's own authority often lacks an extension that RFC 5280 wants.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     for place in places:
         directory = place / host
         # The directories of others may be closed to us; those are not for us.
