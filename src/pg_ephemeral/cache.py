@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
+from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import BackendError, CacheError, ClientError, SeedFailed, ServerError, StageGone
@@ -107,7 +108,11 @@ def open_cache(definition: Definition, backend: Backend) -> Cache:
 def repository_of(definition: Definition) -> Name:
     """The one in the registry if there is one, else ``pg-ephemeral/<instance>``. It is not part of any key."""
     shared = definition.shared_repository
-    return shared if shared is not None else Name.parse("pg-ephemeral").extended(definition.instance)
+    return shared if shared is not None else _local_repository(definition.instance)
+
+
+def _local_repository(instance: str) -> Name:
+    return Name.parse("pg-ephemeral").extended(instance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,12 +239,26 @@ def _died(stage: Stage, handle: Handle) -> ServerError:
     return ServerError(f"the server died while seed {stage.name!r} was applied", detail=handle.recent_log() or None)
 
 
-def reset(definition: Definition, backend: Backend, *, force: bool = False) -> Iterator[Reference]:
-    """Forget every stage of the instance, old ones included; yields each reference once it is gone."""
-    for image in backend.images.list(repository_of(definition)):
-        shared = "{instance}" not in str(definition.cache_repository)
-        if shared and image.labels.get(INSTANCE_LABEL, definition.instance) != definition.instance:
-            continue  # another's, in a repository for all
+def reset(
+    definition: Definition, backend: Backend, *, force: bool = False, keep: Collection[CacheKey] = ()
+) -> Iterator[Reference]:
+    """Forget the instance's stages, old ones included, but for those to ``keep``; yields each reference once gone.
+
+    They are those of its repository in the registry, and of the one they have without a registry.
+    """
+    local = _local_repository(definition.instance)
+    for repository in dict.fromkeys((repository_of(definition), local)):
+        shared = repository != local and "{instance}" not in str(definition.cache_repository)
+        for image in backend.images.list(repository):
+            if shared and image.labels.get(INSTANCE_LABEL, definition.instance) != definition.instance:
+                continue  # another's, in a repository for all
+            if key_of(image.reference) not in keep and backend.images.remove(image.reference, force=force):
+                yield image.reference
+
+
+def reset_all(backend: Backend, *, force: bool = False) -> Iterator[Reference]:
+    """Forget every stage of the backend, whosever it is; yields each reference once it is gone."""
+    for image in backend.images.list(None):
         if backend.images.remove(image.reference, force=force):
             yield image.reference
 

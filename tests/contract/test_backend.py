@@ -208,6 +208,8 @@ def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> No
     backend.remove(handle)
     listed = backend.images.list(subject.reference("1", "pg-ephemeral/a").name)
     assert [image.reference for image in listed] == [subject.reference(word, "pg-ephemeral/a") for word in ("1", "3")]
+    everything = {image.reference for image in backend.images.list(None)}
+    assert everything >= {subject.reference("2", "pg-ephemeral/b"), *(image.reference for image in listed)}
 
 
 def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:

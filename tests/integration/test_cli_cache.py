@@ -294,6 +294,26 @@ def test_reset_as_json(cold: Project) -> None:
     assert set(cold.images()) <= set(cold.json("cache", "reset", "--json")["removed"])
 
 
+# fault: W16
+def test_reset_can_keep_what_is_current_and_take_what_nobody_names(cold: Project) -> None:
+    cold.write(database_toml=_TWO)
+    cold.ok("cache", "populate")
+    before = cold.images()
+    cold.write(database_toml=_ONE)
+    [current] = cold.images()
+    assert cold.ok("cache", "reset", "--outdated").splitlines() == [
+        f"Removed: {image}" for image in before if image != current
+    ]
+    assert cold.json("cache", "status", "--json")["summary"]["hits"] == 1
+
+    cold.write(database_toml=_ONE.replace("instances.main", "instances.renamed"))
+    assert cold.run("cache", "--instance", "main", "reset").returncode == 78
+    gone = cold.json("cache", "reset", "--all", "--json")["removed"]
+    assert current in gone
+    assert list((cold.cache / "embedded" / "v1" / "stages").iterdir()) == []
+    assert cold.run("cache", "reset", "--all", "--outdated").returncode == 2
+
+
 # fault: W66
 def test_inspect_needs_no_instance_of_that_name(cold: Project) -> None:
     cold.write(database_toml=_TWO)

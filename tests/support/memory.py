@@ -90,11 +90,11 @@ class MemoryStore:
             if key_of(reference) in self.stages:
                 self.names.add((reference.name, key_of(reference)))
 
-    def list(self, repository: Name) -> tuple[Image, ...]:
+    def list(self, repository: Name | None) -> tuple[Image, ...]:
         from pg_ephemeral.oci.reference import Tag
 
-        keys = [key for name, key in self.names if name == repository]
-        images = self.get([Reference(name=repository, tag=Tag.parse(key)) for key in keys]).values()
+        named = [(name, key) for name, key in self.names if repository in (None, name)]
+        images = self.get([Reference(name=name, tag=Tag.parse(key)) for name, key in named]).values()
         return tuple(sorted(images, key=lambda image: image.created))
 
     def remove(self, reference: Reference, *, force: bool) -> bool:  # noqa: ARG002 -- as clones do not need it

@@ -234,6 +234,34 @@ def test_reset_forgets_one_instance(backend: MemoryBackend) -> None:
     assert cache.status(open_cache(definition("b"), backend)).to_json()["summary"]["hits"] == 0
 
 
+def test_reset_forgets_what_was_made_before_there_was_a_registry(backend: MemoryBackend) -> None:
+    populate_only(open_cache(definition("a b"), backend))
+    shared = definition("a b", cache_registry=Registry.parse("ghcr.io/mbj"))
+    populate_only(open_cache(shared, backend))
+    assert len(list(cache.reset(shared, backend))) == 6, "three stages by two names"
+    assert cache.status(open_cache(definition("a b"), backend)).to_json()["summary"]["hits"] == 0
+
+
+# fault: W16
+def test_what_the_file_describes_no_more_can_be_forgotten_alone(backend: MemoryBackend) -> None:
+    populate_only(open_cache(definition("a b"), backend))
+    now = open_cache(definition("a c"), backend)
+    populate_only(now)
+    [outdated] = cache.reset(now.definition, backend, keep=now.chain.keys)
+    assert outdated == open_cache(definition("a b"), backend).reference(
+        open_cache(definition("a b"), backend).chain.keys[-1]
+    )
+    assert cache.status(now).to_json()["summary"]["hits"] == 2
+
+
+# fault: W16
+def test_everything_can_be_forgotten_whosever_it_is(backend: MemoryBackend) -> None:
+    for name in ("main", "renamed"):
+        populate_only(open_cache(definition("a b", instance=InstanceName(name)), backend))
+    assert len(list(cache.reset_all(backend))) == 6
+    assert backend.images.stages == {}
+
+
 def test_a_reset_between_planning_and_starting_is_survived(backend: MemoryBackend) -> None:
     opened = open_cache(definition("a b"), backend)
     populate_only(opened)

@@ -73,8 +73,8 @@ class ImageStore(Protocol):
         """Know a present stage by this name as well; does nothing for one that is absent. Raises ``CacheError``."""
         ...
 
-    def list(self, repository: Name) -> tuple[Image, ...]:
-        """The stages kept under this repository, oldest first. Raises ``CacheError``."""
+    def list(self, repository: Name | None) -> tuple[Image, ...]:
+        """The stages kept under this repository, oldest first; None is all of them. Raises ``CacheError``."""
         ...
 
     def remove(self, reference: Reference, *, force: bool) -> bool:

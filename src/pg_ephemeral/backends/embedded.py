@@ -231,9 +231,10 @@ class EmbeddedBackend:
         try:
             datadir.clone(data, target, tree, owner=_owner(self._account))
         except CacheError as error:
-            if data.exists():
+            datadir.remove(target)
+            if self.images.is_whole(key):
                 raise
-            raise StageGone(f"stage {key} was removed while it was being copied") from error
+            raise StageGone(f"stage {key} was removed while it was being copied, or is damaged") from error
 
     def _check_in(self, key: CacheKey, working: Path) -> None:
         """A spare is a gift to the next boot: failing to leave one is no failure of this."""

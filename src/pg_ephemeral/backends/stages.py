@@ -8,14 +8,17 @@
     <root>/ingest/…           stages being made
     <root>/run/…, spares/…    see ``runs`` and ``spares``
 
-A stage that several repositories name is kept until the last of them forgets it.
+A stage that several repositories name is kept until the last of them forgets it. One that is damaged, by a power cut or
+by somebody who tidies up, counts as absent, and is replaced by the next that is made.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -69,42 +72,52 @@ class Stages:
         except OSError as error:
             raise unusable(self.root, error) from error
 
-    def list(self, repository: Name) -> tuple[Image, ...]:
-        """The stages that this repository names, oldest first."""
-        try:
-            names = [entry.name for entry in os.scandir(self._names(repository)) if entry.is_file()]
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise unusable(self.root, error) from error
-        references = [Reference(name=repository, tag=Tag.parse(name)) for name in names]
-        return tuple(sorted(self.get(references).values(), key=lambda image: (image.created, str(image.reference))))
+    def list(self, repository: Name | None) -> tuple[Image, ...]:
+        """What this repository names, oldest first; None is every repository, and what none names."""
+        references = self._named(repository) if repository is not None else self._everything()
+        images = [self._image(one) or Image(reference=one, labels={}, created=0.0, size=0) for one in references]
+        return tuple(sorted(images, key=lambda image: (image.created, str(image.reference))))
 
     def remove(self, reference: Reference, *, force: bool) -> bool:  # noqa: ARG002 -- clones do not need their origin
         """Forget the name; remove the stage if it was the last. Servers started from it go on undisturbed."""
         key = key_of(reference)
+        named = True
         try:
             (self._names(reference.name) / key).unlink()
         except FileNotFoundError:
-            return False
+            named = False
         except OSError as error:
             raise unusable(self.root, error) from error
-        if not any((self.root / "names").rglob(str(key))):
-            self._delete(key)
-        return True
+        if any((self.root / "names").rglob(str(key))):
+            return named
+        return self._delete(key) or named
 
     def open(self, key: CacheKey) -> tuple[Path, Tree]:
-        """The sealed data directory of a stage and what it holds. Raises ``StageGone``."""
+        """The sealed data directory of a stage and what it holds. Raises ``StageGone``, also for a damaged one."""
         stage = self.directory(key)
         try:
             files, directories = msgspec.json.decode(
                 (stage / "tree.json").read_bytes(), type=tuple[dict[str, tuple[int, int]], tuple[str, ...]]
             )
-        except FileNotFoundError:
-            raise StageGone(f"stage {key} is gone from the cache", hint="run the command again") from None
-        except (OSError, msgspec.DecodeError) as error:
-            raise _damaged(stage, error) from error
+        except (FileNotFoundError, msgspec.DecodeError) as error:
+            self._bury(key)
+            raise StageGone(f"stage {key} is gone from the cache", hint="run the command again") from error
+        except OSError as error:
+            raise unusable(self.root, error) from error
         return stage / "data", Tree(directories=directories, files=files)
+
+    def is_whole(self, key: CacheKey) -> bool:
+        """Whether the stage is there with all its files; one that is not is taken away."""
+        try:
+            data, tree = self.open(key)
+            if all((data / path).stat().st_size == size for path, (size, _) in tree.files.items()):
+                return True
+        except (StageGone, FileNotFoundError):
+            pass
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        self._bury(key)
+        return False
 
     def add(
         self,
@@ -141,9 +154,12 @@ class Stages:
         try:
             stage.rename(target)
         except OSError:
-            # ENOTEMPTY and EEXIST are how rename(2) says that somebody else was first.
+            # ENOTEMPTY and EEXIST are how rename(2) says that somebody else was first, or left something damaged.
             if not target.is_dir():
                 raise
+            if self._about(key) is None or not self.is_whole(key):
+                self._bury(key)
+                stage.rename(target)
 
     def describe(self, stage: Path, labels: Mapping[str, str], tree: Tree, *, parent: CacheKey | None) -> None:
         """Write what goes beside the data of a stage in the making, whose files may be shared with ``parent``."""
@@ -153,16 +169,12 @@ class Stages:
 
     def present(self) -> tuple[CacheKey, ...]:
         """Of every stage there is, whoever names it."""
-        found = []
         try:
-            for entry in os.scandir(self.root / "stages"):
-                with suppress(InvalidValue):  # a stranger's directory
-                    found.append(CacheKey(entry.name))
+            return tuple(CacheKey(entry.name) for entry in os.scandir(self.root / "stages") if _is_key(entry.name))
         except FileNotFoundError:
             return ()
         except OSError as error:
             raise unusable(self.root, error) from error
-        return tuple(found)
 
     def labels(self, key: CacheKey) -> Mapping[str, str] | None:
         """What the stage says of itself; None when it is not there."""
@@ -206,27 +218,68 @@ class Stages:
             return msgspec.json.decode((stage / "stage.json").read_bytes(), type=_About)
         except FileNotFoundError:
             return None
+        except msgspec.DecodeError:
+            return None
         except OSError as error:
             raise unusable(self.root, error) from error
-        except msgspec.DecodeError as error:
-            raise _damaged(stage, error) from error
 
-    def _delete(self, key: CacheKey) -> None:
-        """Take a stage out of sight in one step, then remove it."""
+    def _delete(self, key: CacheKey) -> bool:
+        """Remove a stage and its spares; False when it was not there."""
+        there = self._bury(key)
+        remove(self.root / "spares" / key)
+        return there
+
+    def _bury(self, key: CacheKey) -> bool:
+        """Take a stage out of sight in one step, then remove it; False when it was not there."""
         grave = new_run(self.root / "ingest", mode=self.mode)
         try:
             self.directory(key).rename(grave.path / "stage")
         except FileNotFoundError:
-            pass
+            return False
         except OSError as error:
             raise unusable(self.root, error) from error
         finally:
             grave.close()
-        remove(self.root / "spares" / key)
+        return True
+
+    def _named(self, repository: Name) -> tuple[Reference, ...]:
+        """The references below one repository's directory; strangers' files are none of ours."""
+        try:
+            entries = [entry.name for entry in os.scandir(self._names(repository)) if entry.is_file()]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        return tuple(Reference(name=repository, tag=Tag.parse(entry)) for entry in entries if _is_key(entry))
+
+    def _everything(self) -> tuple[Reference, ...]:
+        names = self.root / "names"
+        directories = sorted({path.parent for path in names.rglob("*") if _is_key(path.name)})
+        repositories = [_repository(directory.relative_to(names).as_posix()) for directory in directories]
+        named = tuple(chain.from_iterable(self._named(one) for one in repositories if one is not None))
+        keys = {key_of(reference) for reference in named}
+        nameless = (Reference(name=_NAMELESS, tag=Tag.parse(key)) for key in self.present() if key not in keys)
+        return (*named, *nameless)
 
     def _names(self, repository: Name) -> Path:
         return self.root / "names" / str(repository).replace(":", "_")
 
 
-def _damaged(stage: Path, error: Exception) -> CacheError:
-    return CacheError(f"stage {stage} is damaged: {error}", hint="remove that directory; it will be built again")
+#: Where a stage is listed that lost its last name, or whose maker was killed before it had one.
+_NAMELESS = Name.parse("pg-ephemeral")
+
+_PORT = re.compile(r"^([^/]+)_(\d+)/")
+
+
+def _repository(directory: str) -> Name | None:
+    """The repository whose names are in this directory; None for a stranger's."""
+    with suppress(InvalidValue):
+        return Name.parse(_PORT.sub(r"\1:\2/", directory))
+    return None
+
+
+def _is_key(text: str) -> bool:
+    """Whether this is a key, and not the name of a stranger's file."""
+    with suppress(InvalidValue):
+        return bool(CacheKey(text))
+    return False

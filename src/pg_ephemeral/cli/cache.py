@@ -13,6 +13,8 @@ from pg_ephemeral.cli.progress_display import shown_progress
 from pg_ephemeral.errors import CacheError, DefinitionError, InvalidValue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pg_ephemeral.cache import Cache, StatusReport
     from pg_ephemeral.oci.reference import Reference
     from pg_ephemeral.plan import SeedStatus
@@ -46,23 +48,39 @@ def populate(context: click.Context, *, as_json: bool) -> None:
 @click.command("reset")
 @instance_option
 @click.option("--force", is_flag=True, help="Also remove stages that a running server was started from.")
+@click.option("--outdated", is_flag=True, help="Keep those that the file describes as it is now.")
+@click.option("--all", "everything", is_flag=True, help="Remove those of all instances, of all projects.")
 @json_option
 @click.pass_context
-def reset(context: click.Context, *, force: bool, as_json: bool) -> None:
-    """Remove every stage of the instance, outdated ones included, and say which."""
-    from pg_ephemeral import cache as stages
-    from pg_ephemeral.backends.select import select
+def reset(context: click.Context, *, force: bool, outdated: bool, everything: bool, as_json: bool) -> None:
+    """Remove every stage of the instance, outdated ones included, and say which.
 
-    definition = definition_of(context)
+    A stage that has further names, from another instance with the same seeds or from another registry, stays for them.
+    """
     removed = []
     try:
-        for reference in stages.reset(definition, select(definition), force=force):
+        for reference in _forgotten(context, force=force, outdated=outdated, everything=everything):
             removed.append(str(reference))
             if not as_json:
                 output.text(f"Removed: {reference}")
     finally:
         if as_json:
             output.document({"removed": removed})
+
+
+def _forgotten(context: click.Context, *, force: bool, outdated: bool, everything: bool) -> Iterator[Reference]:
+    from pg_ephemeral import cache as stages
+    from pg_ephemeral.backends.select import select
+
+    if outdated and everything:
+        raise click.UsageError("--outdated and --all contradict each other", ctx=context)
+    if everything:
+        return stages.reset_all(select(some_definition_of(context)), force=force)
+    if outdated:
+        cache = opened_cache(context)
+        return stages.reset(cache.definition, cache.backend, force=force, keep=cache.chain.keys)
+    definition = definition_of(context)
+    return stages.reset(definition, select(definition), force=force)
 
 
 @click.command("inspect")

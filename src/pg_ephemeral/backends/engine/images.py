@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from pg_ephemeral.backends.base import Image
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts, is_absent
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import CacheKey
-from pg_ephemeral.errors import CacheError
+from pg_ephemeral.errors import CacheError, InvalidValue
 from pg_ephemeral.labels import KEY_LABEL
-from pg_ephemeral.oci.reference import Name, Reference
+from pg_ephemeral.oci.reference import Name, Reference, Tag
 
 #: What Podman says, and lists nothing, when an image is removed by somebody else while it lists them all.
 _VANISHED = re.compile(r"retrieving size of image|(?:image|layer) not known")
@@ -58,17 +59,16 @@ class EngineImages:
             raise CacheError(f"{reference} cannot be named: {done.message}")
         self._facts.pop(key_of(reference))
 
-    def list(self, repository: Name) -> tuple[Image, ...]:
+    def list(self, repository: Name | None) -> tuple[Image, ...]:
         """Oldest first."""
-        prefix = self._local(str(repository)) + ":"
-        found = self._client.images(tuple(name for name in self._all_names() if name.startswith(prefix)))
-        references = {
-            name: Reference.parse(f"{repository}:{name.rpartition(':')[2]}")
-            for facts in found
+        references = {name: self._reference(name, repository) for name in self._all_names()}
+        wanted = tuple(name for name, reference in references.items() if reference is not None)
+        listed = [
+            self._image(reference, facts)
+            for facts in self._client.images(wanted)
             for name in facts.names
-            if name.startswith(prefix)
-        }
-        listed = [self._image(references[name], facts) for facts in found for name in facts.names if name in references]
+            if (reference := references.get(name)) is not None
+        ]
         return tuple(sorted(listed, key=lambda image: (image.created, str(image.reference))))
 
     def remove(self, reference: Reference, *, force: bool) -> bool:
@@ -115,6 +115,16 @@ class EngineImages:
         has_domain = slash and ("." in first or ":" in first or first == "localhost")
         name = text if has_domain else self._client.dialect.local_prefix + text
         return name.removeprefix(self._client.dialect.implied_domain)
+
+    def _reference(self, name: str, repository: Name | None) -> Reference | None:
+        """What a name of the engine's means to us, if it is a stage's in ``repository``."""
+        local, _, tag = name.rpartition(":")
+        if repository is not None and local != self._local(str(repository)):
+            return None
+        with suppress(InvalidValue):
+            known = repository or Name.parse(local.removeprefix(self._client.dialect.local_prefix))
+            return Reference(name=known, tag=Tag.parse(CacheKey(tag)))
+        return None
 
     def _all_names(self) -> tuple[str, ...]:
         """The names of every image that says it is a stage."""
