@@ -68,6 +68,7 @@ class Cache:
             directories=directories,
             files=definition.directory if reads_files else None,
             for_stage=for_stage,
+            seeding=for_stage or self.chain.breaker is not None,
         )
 
     def metadata(self, stage: Stage | None) -> Metadata:
@@ -292,6 +293,7 @@ class _Builder:
             parameters=parameters.effective({}, test_profile=True),
             timeout=max(cache.definition.wait_available_timeout, 10.0),
             for_stage=True,
+            seeding=True,
         )
         self._handle = cache.backend.start(None, spec)
         self._commit(cache.chain.cluster, None)
@@ -303,13 +305,11 @@ class _Builder:
         began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
         try:
             self._commit(stage.key, stage)
-        except ClientError as error:
-            if handle.ended(within=_DEATH_IS_KNOWN):
+        except (CacheError, ClientError, ServerError) as error:
+            if isinstance(error, ClientError) and handle.ended(within=_DEATH_IS_KNOWN):
                 raise _died(stage, handle) from error
+            error.message = f"seed {stage.name!r}: its stage cannot be kept: {error.message}"
             raise
-        except CacheError as error:
-            message = f"seed {stage.name!r}: its stage cannot be kept: {error.message}"
-            raise CacheError(message, hint=error.hint, detail=error.detail) from error
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
         return True

@@ -10,9 +10,10 @@ from pathlib import Path
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import Cache, Populated, apply, open_cache, populate
+from pg_ephemeral.chain import Stage
 from pg_ephemeral.config import load
 from pg_ephemeral.definition import DEFAULT_INSTANCE, Definition
-from pg_ephemeral.errors import ServerError, StageGone
+from pg_ephemeral.errors import ClientError, ServerError, StageGone
 from pg_ephemeral.progress import Finished, Progress, SeedFinished, silent
 from pg_ephemeral.server import Server
 
@@ -42,11 +43,7 @@ def boot(
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
     try:
-        for stage in populated.plan.replay:
-            applied = apply(cache, stage, handle, progress=progress, cached=False)
-            if stage.loaded.needs_build:
-                cache.backend.resume(handle, spec)
-            progress(SeedFinished(name=stage.name, cached=False, seconds=time.monotonic() - applied))
+        _replay(cache, populated.plan.replay, handle, spec, progress)
         replayed = len(populated.plan.replay)
         progress(
             Finished(
@@ -96,6 +93,20 @@ async def aboot(
         yield server
     finally:
         await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
+
+
+def _replay(cache: Cache, stages: Sequence[Stage], handle: Handle, spec: ServerSpec, progress: Progress) -> None:
+    """Apply what cannot be cached; after the last of it the server is the caller's."""
+    for left, stage in enumerate(stages, start=1 - len(stages)):
+        began = apply(cache, stage, handle, progress=progress, cached=False)
+        if stage.loaded.needs_build:
+            cache.backend.resume(handle, spec)
+        try:
+            handle.admit(seeding=left < 0)
+        except ClientError as error:
+            error.message = f"seed {stage.name!r}: the superuser is not let in after it: {error.message}"
+            raise
+        progress(SeedFinished(name=stage.name, cached=False, seconds=time.monotonic() - began))
 
 
 def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, Populated]:

@@ -75,6 +75,10 @@ class EmbeddedHandle:
         """Whether it has ended, or does so in time."""
         return self.cluster.ended(within)
 
+    def admit(self, *, seeding: bool) -> None:
+        """By the unix socket, which is open for as long as seeds are applied."""
+        self.cluster.admit(seeding=seeding)
+
     @property
     def log_file(self) -> Path | None:
         """The file the server logs to."""
@@ -284,6 +288,7 @@ def _settings(spec: ServerSpec, *, before: Settings | None = None) -> Settings:
         certificates=certificates,
         hostname=spec.tls,
         application_name=spec.application_name,
+        seeding=spec.seeding,
     )
 
 

@@ -17,13 +17,14 @@ from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, quoted
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
-from pg_ephemeral.errors import SeedFailed, ServerError
+from pg_ephemeral.errors import ClientError, SeedFailed, ServerError
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.postgres import client as postgres
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
 from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
-from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.names import random_password
 from pg_ephemeral.postgres.scram import verifier
+from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 from pg_ephemeral.process import Invocation, guarded, status_text
 
@@ -130,10 +131,21 @@ class EngineHandle:
         self._endpoint = self._published()
         self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
 
+    def admit(self, *, seeding: bool) -> None:  # noqa: ARG002 -- inside, the socket is open to all there are
+        """From inside, by the socket; from here it takes the password in any case."""
+        self.inside.order("admit")
+        try:
+            self.inside.expect("admitted", within=STOP_TIMEOUT)
+        except Ended:
+            raise
+        except ServerError as error:
+            raise ClientError(error.message, detail=error.detail) from error
+
     def stop(self, *, within: float) -> None:
         """Settle the data and shut the server down cleanly, if it runs. Raises ``ServerError`` and ``ClientError``."""
         if not self.inside.serving:
             return
+        self.admit(seeding=True)
         settle(self.control, self.control_of)
         self.inside.order("stop")
         if not self.inside.ended(within=within):
@@ -235,9 +247,8 @@ class EngineHandle:
         return Invocation(argv=self._client.invocation(arguments).argv, env=environment)
 
     def _send_files(self) -> None:
-        user = quote_identifier(self.spec.superuser)
-        secret = quote_literal(verifier(self._password, secrets.token_bytes(16)))
-        self.inside.file("ready.sql", f"ALTER ROLE {user} PASSWORD {secret};")
+        statements = give_password(self.spec.superuser, verifier(self._password, secrets.token_bytes(16)))
+        self.inside.file("password.sql", "".join(f"{statement};\n" for statement in statements))
         host = "host" if self._certificates is None else "hostssl"
         # Whoever is inside could read the data directory as well; from outside it takes the password.
         self.inside.file("hba.conf", f"local all all trust\n{host} all all all scram-sha-256")

@@ -9,10 +9,11 @@
 #   user NAME         who the superuser is
 #   init DB           no cluster yet: the image's entry point is to make it, with this database
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
+#   admit             give the superuser the password again
 #   stop | quit       tell the server to shut down, cleanly or at once
 #   tidy              of the stopped server's directory, remove what means nothing to the next
 #
-# Answers: up | ready | ended STATUS | tidied | error TEXT.
+# Answers: up | ready | admitted | ended STATUS | tidied | error TEXT.
 umask 077
 export LC_ALL=C
 unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE PGHOSTADDR PGSSLMODE DATABASE_URL
@@ -39,10 +40,14 @@ receive() {
     fi
 }
 
+major() {
+    postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'
+}
+
 # What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
 init() {
     fresh=yes
-    version=$(postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    version=$(major)
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
     if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
     if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
@@ -73,7 +78,17 @@ start() {
         rm -f "$memory/running"
         say "ended $status"
     ) &
+    unhindered
     ready &
+}
+
+# No default of the server, of the database or of the role, and no log, is to get between us and the superuser.
+unhindered() {
+    version=$(major)
+    options='-c role=none -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=10s'
+    if [ "$version" -ge 14 ]; then options="$options -c idle_session_timeout=0"; fi
+    if [ "$version" -ge 17 ]; then options="$options -c transaction_timeout=0"; fi
+    options="$options -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off"
 }
 
 # Told apart from the server that the entry point runs for a while to make the cluster: that one listens on no port.
@@ -81,16 +96,23 @@ listening() {
     [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || pg_isready --quiet --host=127.0.0.1 --port=5432; }
 }
 
-# Once the server answers, give the superuser the password we were sent the verifier of.
+# Give the superuser the password we were sent the verifier of; status 2: the server does not accept connections.
+password() {
+    PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
+        --dbname=template1 --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
+}
+
+admit() {
+    if password; then say admitted; else say "error $(head -n 1 "$memory/error")"; fi
+}
+
+# Once the server answers, the superuser gets its password.
 ready() {
     while [ -e "$memory/running" ]; do
         if listening; then
-            PGOPTIONS='-c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off' \
-                psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
-                --dbname=template1 --file="$memory/ready.sql" </dev/null >/dev/null 2>"$memory/error"
+            password
             case $? in
                 0)
-                    rm -f "$memory/ready.sql"
                     say ready
                     return
                     ;;
@@ -142,6 +164,7 @@ while IFS= read -r order; do
         'user '*) eval "user=${order#user }" ;;
         'init '*) eval "init ${order#init }" ;;
         'start '*) eval "start ${order#start }" ;;
+        admit) admit ;;
         stop) signal INT ;;
         quit) signal QUIT ;;
         tidy) tidy ;;
