@@ -169,6 +169,34 @@ class TestDatabases:
                 assert rows(server, "SELECT n, current_database() FROM t") == [(1, "app")]
 
 
+class TestReplicationSlots:
+    def test_what_one_waits_for_is_in_the_stage(self, empty: Definition) -> None:
+        rows_of = "INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series({}, {}) n"
+        definition = (
+            empty.with_parameter("wal_level", "logical")
+            .apply_sql_statement("table", "CREATE TABLE t (n int PRIMARY KEY, x text)")
+            .apply_sql_statement(
+                "slot",
+                "CREATE PUBLICATION changes FOR TABLE t;\n"
+                "SELECT pg_create_logical_replication_slot('slot', 'pgoutput');\n" + rows_of.format(1, 30_000),
+            )
+            .apply_sql_statement("more", rows_of.format(30_001, 30_010))
+            .apply_script(
+                "replayed",
+                # Only what is flushed is decoded.
+                f"psql -c 'SET synchronous_commit = on' -c \"{rows_of.format(30_011, 30_020)}\"",
+                cache=NoCache(),
+            )
+        )
+        decode = (
+            "SELECT count(*) FROM pg_logical_slot_get_binary_changes("
+            "'slot', NULL, NULL, 'proto_version', '1', 'publication_names', 'changes') WHERE get_byte(data, 0) = 73"
+        )
+        for _ in ("cold", "warm"):
+            with boot(definition) as server:
+                assert rows(server, decode) == [(30_020,)], "an I for every row that was inserted"
+
+
 class TestLocks:
     def test_a_prepared_transaction_is_reported(self, empty: Definition) -> None:
         definition = empty.with_parameter("max_prepared_transactions", 5).apply_sql_statement(

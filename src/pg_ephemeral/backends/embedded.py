@@ -31,7 +31,7 @@ from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation, Request
 from pg_ephemeral.postgres.cluster import Cluster
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.datadir import Owner
+from pg_ephemeral.postgres.datadir import FIRST_SEGMENT, Owner
 from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.postgres.initdb import initialise, options
 from pg_ephemeral.postgres.relocate import can_enter, readable_for
@@ -171,10 +171,12 @@ class EmbeddedBackend:
         """Freeze, take the password out, shut down, and seal what changed beside what did not."""
         ours = _own(handle)
         cluster = ours.cluster
+        # Of a server that was stopped before, only segments that are needed are left.
+        since: str | None = FIRST_SEGMENT
         if cluster.running:
-            settle(cluster.control, cluster.control_of)
+            since = settle(cluster.control, cluster.control_of)
             cluster.stop()
-        self.images.add(reference, labels, cluster.data, wal_file=cluster.redo_wal_file(), parent=ours.origin)
+        self.images.add(reference, labels, cluster.data, wal=cluster.needed_wal(since=since), parent=ours.origin)
         ours.origin = key_of(reference)
 
     def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:

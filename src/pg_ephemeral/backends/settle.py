@@ -10,11 +10,14 @@ from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.superuser import forget_password
 
+_OLDEST_NEEDED = "SELECT pg_walfile_name(min(restart_lsn)) FROM pg_replication_slots"
 
-def settle(control: Conninfo, control_of: Callable[[str], Conninfo]) -> None:
+
+def settle(control: Conninfo, control_of: Callable[[str], Conninfo]) -> str | None:
     """Nobody connected, rows frozen, no password of ours. ``control_of`` is ``control`` to another database.
 
-    Raises ``ClientError``, also when something holds a lock that this needs.
+    Returns the first segment of the write-ahead log that a replication slot waits for, if there is one. Raises
+    ``ClientError``, also when something holds a lock that this needs.
     """
     with _connected(control) as connection:
         _refuse_prepared(connection)
@@ -29,6 +32,7 @@ def settle(control: Conninfo, control_of: Callable[[str], Conninfo]) -> None:
             connection.execute(statement)
         # The shutdown's checkpoint then stands at the start of a segment that is otherwise a hole.
         connection.execute("SELECT pg_switch_wal()")
+        return next((name for (name,) in connection.rows(_OLDEST_NEEDED)), None)
 
 
 def _connected(conninfo: Conninfo) -> Client:

@@ -21,7 +21,7 @@ from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation
 from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.datadir import remove
+from pg_ephemeral.postgres.datadir import WalSegments, remove
 from pg_ephemeral.postgres.initdb import server_environment
 from pg_ephemeral.postgres.keeper import Keeper, Order
 from pg_ephemeral.postgres.names import quote_identifier, random_password
@@ -152,8 +152,11 @@ class Cluster:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def redo_wal_file(self) -> str:
-        """After a clean stop: the WAL segment with the last checkpoint. Raises ``ServerError`` if it was not clean."""
+    def needed_wal(self, *, since: str | None) -> WalSegments:
+        """After a clean stop: the segments from ``since``, if anything waits for it, to that of the last checkpoint.
+
+        Raises ``ServerError`` if the stop was not clean.
+        """
         program = self.installation.program("pg_controldata")
         done = capture(Invocation(argv=(program, str(self.data)), env=server_environment()))
         report = done.stdout.decode(errors="replace")
@@ -164,7 +167,7 @@ class Cluster:
                 "the server did not shut down cleanly, so its data cannot be kept",
                 detail=done.message or (state[0] if state else None),
             )
-        return found[1]
+        return WalSegments(first=found[1] if since is None else min(since, found[1]), last=found[1])
 
     def _launch(self) -> None:
         """Start the server program under a new keeper; the previous one, whose server ended, is let go then."""

@@ -146,11 +146,11 @@ class EngineHandle:
         if not self.inside.serving:
             return
         self.admit(seeding=True)
-        settle(self.control, self.control_of)
+        since = settle(self.control, self.control_of)
         self.inside.order("stop")
         if not self.inside.ended(within=within):
             raise ServerError(f"the server did not shut down within {within:g} s", detail=self.recent_log() or None)
-        self.inside.order("tidy")
+        self.inside.order("tidy", *filter(None, [since]))
         self.inside.expect("tidied", within=within)
 
     def close(self) -> None:

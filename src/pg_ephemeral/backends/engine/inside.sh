@@ -11,7 +11,8 @@
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
 #   admit             give the superuser the password again
 #   stop | quit       tell the server to shut down, cleanly or at once
-#   tidy              of the stopped server's directory, remove what means nothing to the next
+#   tidy [SEGMENT]    of the stopped server's directory, remove what means nothing to the next; of the log, keep what
+#                     replication slots wait for, from this segment on
 #
 # Answers: up | ready | admitted | ended STATUS | tidied | error TEXT.
 umask 077
@@ -131,7 +132,12 @@ signal() {
     if [ -e "$memory/running" ]; then kill -"$1" "$(cat "$memory/pid")"; fi
 }
 
-# After a clean shutdown only the segment with the last checkpoint is ever read again.
+between() {
+    expr "x$1" '<=' "x$2" >/dev/null && expr "x$2" '<=' "x$3" >/dev/null
+}
+
+# After a clean shutdown nothing of the log is read again but the segment with the last checkpoint, and from $1 on what
+# replication slots wait for. Names of segments are in the order of their text.
 tidy() {
     report=$(pg_controldata --pgdata="$PGDATA")
     kept=$(printf '%s\n' "$report" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p")
@@ -143,7 +149,8 @@ tidy() {
             ;;
     esac
     for segment in "$PGDATA"/pg_wal/????????????????????????; do
-        if [ "${segment##*/}" != "$kept" ]; then rm -f "$segment"; fi
+        name=${segment##*/}
+        if [ "$name" != "$kept" ] && { [ -z "$1" ] || ! between "$1" "$name" "$kept"; }; then rm -f "$segment"; fi
     done
     rm -rf "$PGDATA/postmaster.opts" "$PGDATA"/pg_stat_tmp/* "$PGDATA"/base/pgsql_tmp
     if [ -n "$fresh" ]; then
@@ -167,6 +174,7 @@ while IFS= read -r order; do
         admit) admit ;;
         stop) signal INT ;;
         quit) signal QUIT ;;
-        tidy) tidy ;;
+        tidy) tidy '' ;;
+        'tidy '*) tidy "${order#tidy }" ;;
     esac
 done
