@@ -16,6 +16,7 @@ from pg_ephemeral.postgres import client
 from pg_ephemeral.seeds.base import SeedName
 from pg_ephemeral.seeds.sql import SqlFile, SqlStatement
 from pg_ephemeral.server import SeedTarget
+from support.processes import pid_in, wait_until_gone
 from support.seed_target import load, write
 
 
@@ -82,6 +83,11 @@ class TestWhatOnlyPsqlCanDo:
     def test_copy_from_a_file_beside_the_config_file(self, server_target: SeedTarget) -> None:
         apply(server_target, a_sql="CREATE TABLE t (a int);\n\\copy t from 'rows.csv' csv header\n", rows_csv="a\n1\n")
         assert rows(server_target, "SELECT a FROM t") == [(1,)]
+
+    def test_what_a_shell_command_leaves_running_is_not_waited_for(self, server_target: SeedTarget) -> None:
+        apply(server_target, a_sql="\\! sleep 300 & echo $! >pid\nCREATE TABLE t (a int);\n")
+        assert rows(server_target, "SELECT a FROM t") == []
+        wait_until_gone(pid_in(server_target.directory / "pid"))
 
     def test_results_are_not_shown(self, server_target: SeedTarget, capfd: pytest.CaptureFixture[str]) -> None:
         apply(server_target, a_sql="SELECT 'swordfish';\n\\echo hello\n")

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from pg_ephemeral.errors import InvalidValue, ProcessError, SeedLoadError
 from pg_ephemeral.postgres.environment import without_libpq
-from pg_ephemeral.process import Invocation, capture, status_text
+from pg_ephemeral.process import Invocation, guarded, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext
 
 
@@ -144,10 +144,11 @@ def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, P
 
 def _output(argv: tuple[str, ...], *, seed: str, what: str, context: LoadContext) -> str:
     invocation = Invocation(argv=argv, env=without_libpq(os.environ), cwd=context.directory)
+    hasher = hashlib.sha256()
     try:
-        done = capture(invocation, show_stderr=True)
+        status = guarded(invocation, stdout=hasher.update)
     except ProcessError as error:
         raise SeedLoadError(f"seed {seed!r}: {what}: {error.message}", seed=seed, hint=error.hint) from error
-    if done.status != 0:
-        raise SeedLoadError(f"seed {seed!r}: {what} failed: {status_text(done.status)}", seed=seed)
-    return hashlib.sha256(done.stdout).hexdigest()
+    if status != 0:
+        raise SeedLoadError(f"seed {seed!r}: {what} failed: {status_text(status)}", seed=seed)
+    return hasher.hexdigest()
