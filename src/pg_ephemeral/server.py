@@ -153,6 +153,6 @@ class SeedTarget:
         """A client program of the server's own version."""
         return self._handle.tool(name, *arguments, directory=self._definition.directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """A script where the server's files are, as root, with the server stopped."""
-        self._handle.run_script(script, seed=seed)
+        self._handle.run_script(script, seed=seed, timeout=timeout)

@@ -68,7 +68,7 @@ class MemoryHandle:
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:  # noqa: ARG002
         return Invocation(argv=tuple(argv), cwd=directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002
         if self.running:
             raise SeedFailed(f"seed {seed!r}: the server runs", seed=seed)
         self.words.append(script)

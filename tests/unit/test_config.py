@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -306,6 +307,26 @@ class TestSeeds:
             """
         )
         assert (seed.delimiter, seed.quote, seed.null, seed.encoding) == ("\t", "'", "NULL", "LATIN1")
+
+    # fault: W51
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            'type = "sql-file", path = "a.sql"',
+            'type = "sql-statement", statement = "SELECT 1"',
+            'type = "csv-file", path = "t.csv", table = { schema = "public", table = "t" }',
+            'type = "command", command = "true"',
+            'type = "script", script = "true"',
+            'type = "container-script", script = "true"',
+        ],
+    )
+    def test_every_kind_may_have_a_timeout(self, seeds, keys):
+        (limited,) = seeds(f'[instances.main.seeds]\ns = {{ {keys}, timeout = "1m 30s" }}')
+        (unlimited,) = seeds(f"[instances.main.seeds]\ns = {{ {keys} }}")
+        assert (limited.timeout, unlimited.timeout) == (90.0, None)
+        assert replace(limited, timeout=None) == unlimited
+        with pytest.raises(ConfigError, match=r"timeout: duration '0s' is not more than 0 s"):
+            seeds(f'[instances.main.seeds]\ns = {{ {keys}, timeout = "0s" }}')
 
     # acceptance: 44, 45
     def test_seeds_of_all_kinds_stay_in_the_order_of_declaration(self, seeds):

@@ -86,7 +86,7 @@ UNKNOWN_KEYS = [
     ),
     (
         seed('type = "sql-file"\npath = "x.sql"\n  revision = "main"'),
-        "4:3: instances.main.seeds.load: unknown key 'revision' (expected one of: type, path, git_revision)",
+        "4:3: instances.main.seeds.load: unknown key 'revision' (expected one of: type, path, git_revision, timeout)",
         "did you mean git_revision?",
     ),
     (
@@ -116,7 +116,7 @@ UNKNOWN_KEYS = [
     ),
     (
         seed('type = "sql-file"\npath = "x"\ncache = { type = "none" }'),
-        "4:1: instances.main.seeds.load: unknown key 'cache' (expected one of: type, path, git_revision)",
+        "4:1: instances.main.seeds.load: unknown key 'cache' (expected one of: type, path, git_revision, timeout)",
         "only command and script seeds have a cache setting; this one is keyed by its content",
     ),
     (

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,18 @@ class TestKey:
     def test_none_is_none(self, tmp_path: Path) -> None:
         assert load(script("x", NoCache()), tmp_path).inputs is None
         assert load(script("x"), tmp_path, cacheable=False).inputs is None
+
+
+# fault: W51
+@pytest.mark.parametrize("kind", ["command", "script"])
+def test_one_that_takes_longer_than_it_may_fails(tmp_path: Path, kind: str) -> None:
+    text = "sleep 300 & echo $! >pid; wait"
+    slow = command("sh", "-c", text) if kind == "command" else script(text)
+    with pytest.raises(SeedFailed) as caught:
+        load(replace(slow, timeout=0.3), tmp_path).apply(FakeTarget(directory=tmp_path))
+    assert caught.value.message == "seed 'migrate' did not end within 0.3 s, its timeout"
+    wait_until_gone(pid_in(tmp_path / "pid"))
+    load(replace(script("true"), timeout=20), tmp_path).apply(FakeTarget(directory=tmp_path))
 
 
 class TestKeyPrograms:

@@ -147,10 +147,11 @@ class Handle(Protocol):
         """
         ...
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """Run the script of a seed as root where the server's files are, with the server stopped.
 
-        What it prints goes to our stderr. Only a backend that ``builds`` can. Raises ``SeedFailed``.
+        What it prints goes to our stderr. Only a backend that ``builds`` can. Raises ``SeedFailed``, and ``Overdue``
+        when it has not ended after ``timeout`` seconds.
         """
         ...
 

@@ -104,7 +104,7 @@ class EmbeddedHandle:
         found = shutil.which(argv[0], path=environment["PATH"]) if argv else None
         return Invocation(argv=(found or argv[0], *argv[1:]), env=environment, cwd=directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002 -- none is run
         """Never: there is no image to run it in, and this host is not to be changed."""
         raise SeedFailed(f"seed {seed!r}: the embedded backend cannot run a script of {len(script)} bytes", seed=seed)
 

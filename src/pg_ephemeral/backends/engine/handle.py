@@ -222,13 +222,16 @@ class EngineHandle:
         """A program in the container, connected by its environment; with ``directory``, there and as the caller."""
         return self._inside(argv, directory=directory, user=None if directory is None else self._caller(), tty=tty)
 
-    def run_script(self, script: str, *, seed: str) -> None:
-        """Run a script as root beside the stopped server; what it prints goes to our stderr. Raises ``SeedFailed``."""
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
+        """Run a script as root beside the stopped server; what it prints goes to our stderr.
+
+        Raises ``SeedFailed`` and ``Overdue``; then nothing is known of the container, which is of no further use.
+        """
         self.stop(within=STOP_TIMEOUT)
         # From a file, so that what the script runs may read its standard input, which is empty.
         argv = ("sh", "-c", _RUN_SCRIPT)
         call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
-        status = guarded(call, stdin=[script.encode()])
+        status = guarded(call, stdin=[script.encode()], timeout=timeout)
         if status == _ADDED_INIT_SCRIPT:
             raise SeedFailed(
                 f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
