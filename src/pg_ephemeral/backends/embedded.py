@@ -24,7 +24,7 @@ from pg_ephemeral.chain import BaseIdentity, CacheKey
 from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, SeedFailed, StageGone
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir
+from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir, cache_override
 from pg_ephemeral.postgres import account as accounts
 from pg_ephemeral.postgres import binaries, datadir
 from pg_ephemeral.postgres.account import Account
@@ -128,9 +128,10 @@ class EmbeddedBackend:
     def images(self) -> Stages:
         """The store below the cache directory."""
         account = self._account
-        root = self._given_cache or (
-            SYSTEM_CACHE if account.foreign and CACHE_VARIABLE not in os.environ else cache_dir()
-        )
+        root = self._given_cache or cache_override()
+        if root is None:
+            closed = account.foreign or account.barrier(cache_dir()) is not None
+            root = SYSTEM_CACHE if closed else cache_dir()
         return Stages(root / NAME / _LAYOUT, owner=_owner(account))
 
     def info(self) -> BackendInfo:
@@ -252,17 +253,17 @@ class EmbeddedBackend:
 
     def _give(self, path: Path) -> None:
         """Let the servers' user have the directory, if that is another one. Raises ``CacheError`` if it cannot."""
-        owner = _owner(self._account)
+        owner, hint = _owner(self._account), f"set {CACHE_VARIABLE} to a directory that every user can pass through"
         if owner is None:
+            if (barrier := self._account.barrier(path)) is not None:
+                raise CacheError(f"{path} is out of reach for servers, as {barrier} is another user's", hint=hint)
             return
         # The directory above as well, or the keeper could not remove this one.
         for directory in (path.parent, path):
             shutil.chown(directory, owner.uid, owner.gid)
         if not can_enter(self._account, path):
-            raise CacheError(
-                f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as",
-                hint=f"set {CACHE_VARIABLE} to a directory that every user can pass through",
-            )
+            message = f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as"
+            raise CacheError(message, hint=hint)
 
 
 def _request(image: ImageWord, *, tls: bool) -> Request:
