@@ -267,6 +267,8 @@ class TestKeyPaths:
             (("b/*.sql", "b/1.*", "a.txt"), ["a.txt", "b/1.sql", "b/2.sql"]),
             (("*.sql",), ["link.sql"]),
             (("../shared/*.sql",), ["../shared/s.sql"]),
+            ((".",), ["a.txt", "b/1.sql", "b/2.sql", "b/4.txt", "b/deep/3.sql", "link.sql"]),
+            (("./",), ["a.txt", "b/1.sql", "b/2.sql", "b/4.txt", "b/deep/3.sql", "link.sql"]),
         ],
     )
     def test_patterns(self, paths: tuple[str, ...], found: list[str], project: Path) -> None:

@@ -133,7 +133,8 @@ def unreadable(seed: str, path: Path, error: OSError) -> SeedLoadError:
 
 def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, Path]]:
     try:
-        matches = sorted(directory.glob(pattern))
+        # Of a pattern without any part, glob makes nothing, or an error.
+        matches = sorted(directory.glob(pattern)) if Path(pattern).parts else [directory]
     except ValueError as error:
         raise SeedLoadError(f"seed {seed!r}: key path {pattern!r} is no pattern: {error}", seed=seed) from error
     for match in matches:
