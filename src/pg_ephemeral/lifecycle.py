@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -32,13 +33,15 @@ def boot(
 ) -> Iterator[Server]:
     """A running, seeded server for the block; nothing of it is left afterwards, however the block ends.
 
+    It belongs to the process that booted it: one that was forked in the block may use it, and ends nothing.
+
     Without a ``definition`` it is ``instance`` of the file ``config``, or of the ``database.toml`` found in the working
     directory or above it, or PostgreSQL without seeds when there is none. ``backend`` overrides the definition's.
     ``directories`` can be seen, at the same path, by programs that run in the server's container.
     Raises the errors of ``pg_ephemeral.errors``.
     """
     chosen = definition if definition is not None else load(config).definition(instance)
-    began = time.monotonic()
+    began, owner = time.monotonic(), os.getpid()
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
@@ -59,9 +62,11 @@ def boot(
         try:
             yield server
         finally:
-            server.close()
+            if os.getpid() == owner:
+                server.close()
     finally:
-        cache.backend.remove(handle)
+        if os.getpid() == owner:
+            cache.backend.remove(handle)
 
 
 @asynccontextmanager
@@ -77,6 +82,7 @@ async def aboot(
     """``boot`` for asynchronous callers: the work is done in a thread, and cancellation leaves nothing behind."""
     import asyncio  # only its users pay for it
 
+    owner = os.getpid()
     manager = boot(
         definition, config=config, instance=instance, backend=backend, directories=directories, progress=progress
     )
@@ -92,7 +98,8 @@ async def aboot(
     try:
         yield server
     finally:
-        await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
+        if os.getpid() == owner:  # else there are no threads, either
+            await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
 
 
 def _replay(cache: Cache, stages: Sequence[Stage], handle: Handle, spec: ServerSpec, progress: Progress) -> None:
