@@ -335,6 +335,9 @@ class _Builder:
 
 
 def _check_supported(cache: Cache) -> None:
+    """Refuse before anything starts what would fail in the end. Raises ``BackendError`` and ``CacheError``."""
+    for last in cache.chain.cacheable[-1:]:
+        cache.metadata(last).to_labels()
     if cache.backend.builds:
         return
     for stage in cache.chain.stages:

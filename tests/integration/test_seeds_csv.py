@@ -90,6 +90,24 @@ def test_a_database_in_another_encoding_gets_the_same_text(server_target: SeedTa
     assert rows(server_target, "SELECT count(*), min(a), max(a) FROM t") == [(200_000, "ä", "ä")]
 
 
+def test_a_line_that_ends_data_for_older_servers_is_data(server_target: SeedTarget) -> None:
+    execute(server_target, "CREATE TABLE t (n serial, a text)")
+    apply(server_target, 'a\n1\n\\.\n"x\n\\.\ny"\n2\n\\.')
+    assert rows(server_target, "SELECT a FROM t ORDER BY n") == [("1",), ("\\.",), ("x\n\\.\ny",), ("2",), ("\\.",)]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "expected"), [(".", [("\\", None), ("x\n\\.\ny", "z")]), ("\\", [(None, "."), ("x\n\\.\ny", "z")])]
+)
+def test_so_is_one_with_such_a_delimiter(
+    server_target: SeedTarget, delimiter: str, expected: list[tuple[str | None, str | None]]
+) -> None:
+    execute(server_target, "CREATE TABLE t (n serial, a text, b text)")
+    content = f'a{delimiter}b\n\\.\n"x\n\\.\ny"{delimiter}z\n'
+    apply(server_target, content, delimiter=delimiter)
+    assert rows(server_target, "SELECT a, b FROM t ORDER BY n") == expected
+
+
 # fault: W51
 def test_what_takes_longer_than_it_may_fails(server_target: SeedTarget) -> None:
     execute(

@@ -203,6 +203,14 @@ def test_a_container_script_is_refused_before_anything_starts(backend: MemoryBac
     assert backend.starts == 0
 
 
+# fault: W17
+def test_more_seeds_than_a_label_can_name_are_refused_before_anything_starts(backend: MemoryBackend) -> None:
+    many = definition(" ".join(f"{number}-{'x' * 50}" for number in range(600)))
+    with pytest.raises(CacheError, match="too many seeds to describe in a label: 600"):
+        populate_only(open_cache(many, backend))
+    assert backend.starts == 0
+
+
 # fault: W9, W17
 def test_the_registry_names_a_stage_but_does_not_decide_whether_it_is_there(backend: MemoryBackend) -> None:
     populate_only(open_cache(definition("a b"), backend))

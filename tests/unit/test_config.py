@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pg_ephemeral.config import FILE_NAME, Config, Overrides, find, load
-from pg_ephemeral.config.overrides import merge_parameters
 from pg_ephemeral.definition import BackendChoice, Definition, InstanceName, Tls
 from pg_ephemeral.errors import ConfigError, DefinitionError, InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
+from pg_ephemeral.postgres import parameters
 from pg_ephemeral.seeds import (
     KINDS,
     Command,
@@ -499,7 +499,7 @@ class TestParameters:
 
     @given(st.lists(LAYERS))
     def test_of_a_name_the_last_counts(self, layers):
-        merged = merge_parameters(*layers)
+        merged = parameters.merge(*layers)
         assert len({name.lower() for name in merged}) == len(merged)
         assert {name.lower() for name in merged} == {name.lower() for layer in layers for name in layer}
         for name, value in merged.items():
@@ -569,7 +569,7 @@ class TestOverrides:
             Overrides.parse(assignments=["ssl=on"], ssl_hostname="localhost")
         overrides = Overrides.parse(assignments=["ssl=on"])
         assert config("", overrides=overrides).definition().parameters == {"ssl": "on"}
-        with pytest.raises(ConfigError, match="parameter 'ssl' is reserved: TLS"):
+        with pytest.raises(DefinitionError, match=r"^parameter 'ssl' is reserved: TLS"):
             config('ssl_config.hostname = "localhost"\n[instances.main]', overrides=overrides)
 
     def test_they_are_values(self):

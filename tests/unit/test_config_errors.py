@@ -293,6 +293,11 @@ WRONG_VALUES = [
     ),
     ('wait_available_timeout = "0s"', "1:26: wait_available_timeout: duration '0s' is not more than 0 s", None),
     ('database = ""', "1:12: database: database is empty", None),
+    (
+        'superuser = "pg_admin"',
+        "1:13: superuser: superuser 'pg_admin' is a name that PostgreSQL keeps for itself",
+        "names of roles that begin with pg_ are its own, and so are public and none",
+    ),
     (f'superuser = "{"é" * 32}"', "1:13: superuser: superuser has 64 bytes, and 63 are the most allowed", None),
     (
         '[instances.main.ssl_config]\nhostname = "-x"',

@@ -114,6 +114,7 @@ _HOST_NAME = Text(
     examples=("localhost", "postgresql.example.com"),
 )
 _IDENTIFIER = r"^[^\u0000]+$"
+_ROLE = r"^(?!pg_|public$|none$)[^\u0000]+$"
 
 _SSL = Table(
     description="Serve TLS only, with a throwaway certificate that clients verify in full.",
@@ -160,7 +161,7 @@ _SETTINGS: Mapping[str, Key] = {
         description="The database that seeds and clients connect to.",
     ),
     "superuser": Key(
-        shape=Text(parse=partial(names.identifier, what="superuser"), pattern=_IDENTIFIER, longest=63),
+        shape=Text(parse=partial(names.role_name, what="superuser"), pattern=_ROLE, longest=63),
         default="postgres",
         description="The name of the superuser.",
     ),

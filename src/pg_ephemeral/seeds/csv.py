@@ -20,6 +20,7 @@ from pg_ephemeral.errors import ClientError, InvalidValue, SeedFailed, SeedLoadE
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import identifier, quote_identifier, quote_literal
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
+from pg_ephemeral.seeds.csv_ends import TOLERANT, quoted_ends
 from pg_ephemeral.seeds.encodings import BYTE_ORDER_MARK, UTF_8, codec, python_encoding
 from pg_ephemeral.seeds.strategies import file_digest, unreadable
 
@@ -142,7 +143,10 @@ class LoadedCsv:
                 if self.seed.timeout is not None:
                     milliseconds = min(max(1, round(self.seed.timeout * 1000)), _LONGEST)
                     connection.execute(f"SET statement_timeout = {milliseconds}")
-                connection.copy_in(self.statement, self._chunks())
+                chunks = self._chunks()
+                if connection.raw.info.server_version < TOLERANT:
+                    chunks = quoted_ends(chunks, quote=self.seed.quote, delimiter=self.seed.delimiter)
+                connection.copy_in(self.statement, chunks)
         except ClientError as error:
             if self.seed.timeout is not None and error.sqlstate == _CANCELLED and "timeout" in error.message:
                 raise overdue(self.seed) from error
