@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,15 @@ from typing import Any
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
 from pg_ephemeral.definition import Definition
-from pg_ephemeral.errors import BackendError, CacheError, ClientError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.errors import (
+    BackendError,
+    CacheError,
+    ClientError,
+    PgEphemeralError,
+    SeedFailed,
+    ServerError,
+    StageGone,
+)
 from pg_ephemeral.labels import INSTANCE_LABEL, Metadata, SeedEntry
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Tag
@@ -178,8 +186,8 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
                 again = make_plan(cache.chain, present)
                 if again.next_key == plan.next_key and builder.advance(again):
                     present |= {plan.next_key}
-    except BaseException:
-        builder.abandon()
+    except BaseException as failure:
+        clean_up(builder.abandon, failure)
         raise
     for key in cache.chain.keys:
         # Another instance may have built them, and may forget them.
@@ -229,6 +237,14 @@ def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cac
     if serves and not handle.running:
         raise _died(stage, handle)
     return began
+
+
+def clean_up(remove: Callable[[], None], failure: BaseException) -> None:
+    """Remove what a failure leaves. If that fails as well, the failure says so, and stays what is raised."""
+    try:
+        remove()
+    except PgEphemeralError as error:
+        failure.add_note(f"then its server could not be removed: {error.message}")
 
 
 def _died(stage: Stage, handle: Handle) -> ServerError:

@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.select import select
-from pg_ephemeral.cache import Cache, Populated, apply, open_cache, populate
+from pg_ephemeral.cache import Cache, Populated, apply, clean_up, open_cache, populate
 from pg_ephemeral.chain import Stage
 from pg_ephemeral.config import load
 from pg_ephemeral.definition import DEFAULT_INSTANCE, Definition
@@ -45,7 +46,7 @@ def boot(
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
-    try:
+    with _removed_afterwards(cache.backend, handle):
         _replay(cache, populated.plan.replay, handle, spec, progress)
         replayed = len(populated.plan.replay)
         progress(
@@ -64,9 +65,6 @@ def boot(
         finally:
             if os.getpid() == owner:
                 server.close()
-    finally:
-        if os.getpid() == owner:
-            cache.backend.remove(handle)
 
 
 @asynccontextmanager
@@ -102,6 +100,20 @@ async def aboot(
             await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
 
 
+@contextmanager
+def _removed_afterwards(backend: Backend, handle: Handle) -> Iterator[None]:
+    """Remove the server after the block, in the process that began it. The block's own failure is what is raised."""
+    owner = os.getpid()
+    try:
+        yield
+    except BaseException as failure:
+        if os.getpid() == owner:
+            clean_up(partial(backend.remove, handle), failure)
+        raise
+    if os.getpid() == owner:
+        backend.remove(handle)
+
+
 def _replay(cache: Cache, stages: Sequence[Stage], handle: Handle, spec: ServerSpec, progress: Progress) -> None:
     """Apply what cannot be cached; after the last of it the server is the caller's."""
     for left, stage in enumerate(stages, start=1 - len(stages)):
@@ -131,8 +143,8 @@ def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, 
         except StageGone:
             cache.backend.remove(populated.handle)
             continue
-        except BaseException:
-            cache.backend.remove(populated.handle)
+        except BaseException as failure:
+            clean_up(partial(cache.backend.remove, populated.handle), failure)
             raise
         return populated.handle, populated
     raise ServerError(

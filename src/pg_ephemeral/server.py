@@ -87,10 +87,6 @@ class Server:
         """
         return self._handle.program(argv, directory=directory, tty=tty)
 
-    def tool(self, name: str, *arguments: str) -> Invocation:
-        """A PostgreSQL client program of the server's own version, ready to run against it."""
-        return self.program((name, *arguments))
-
     @property
     def databases(self) -> Databases:
         """Clones of the seeded database, and the pool that makes them ahead; it begins with the first that is taken."""

@@ -227,7 +227,7 @@ def test_a_server_that_dies_under_a_seed_is_noticed(cache_directory: Path, tmp_p
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> None:
-    """The cache lies on a file system of 48 MB, in a mount namespace of its own."""
+    """The cache lies on a file system of 100 MB, in a mount namespace of its own."""
     cache = tmp_path / "small"
     cache.mkdir()
     program = textwrap.dedent(
