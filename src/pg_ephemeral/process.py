@@ -16,15 +16,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any, Self
+from typing import IO
 
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.pipes import Input, Output, Take, converse, drain
+from pg_ephemeral.relay import Relay
 
 #: Leaves a guard in the program's process group, which kills the group when the writer of pipe $1 is gone, and becomes
 #: the program. The guard holds none of the program's own streams.
@@ -149,14 +149,14 @@ def foreground(
     handed on to it; we end when it does. ``deaf``: it stands for a program elsewhere, which may never hear of a signal;
     then the first that we get ends it, and is what our exit code says.
     """
-    with _HandedOn(deaf=deaf) as signals:
+    with Relay(deaf=deaf) as signals:
         try:
             child = subprocess.Popen(
                 invocation.argv, env=invocation.env, cwd=invocation.cwd, stdin=stdin, stdout=stdout
             )
         except OSError as error:
             raise _not_started(invocation, error) from error
-        signals.hand_to(child)
+        signals.hand_to(child.send_signal)
         status = child.wait()
     if deaf and signals.first is not None:
         return 128 + signals.first
@@ -290,61 +290,3 @@ def _signal_group(group: int, number: signal.Signals) -> None:
     # macOS answers EPERM for a group whose members are all zombies.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-class _HandedOn:
-    """For the block, SIGTERM and SIGHUP go on to a child, and SIGINT is left to the terminal, which tells it itself."""
-
-    def __init__(self, *, deaf: bool = False) -> None:
-        #: The number of the first signal.
-        self.first: int | None = None
-        self._deaf = deaf
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        self._saved: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        interrupt = self._hand if self._deaf else self._leave
-        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: self._hand, signal.SIGHUP: self._hand}
-        self._saved = _handle(handlers)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _restore(self._saved)
-
-    def hand_to(self, child: subprocess.Popen[bytes]) -> None:
-        """The child is there; what came while it was being started goes to it, too."""
-        self._child = child
-        for number in self._early:
-            self._tell(child, number)
-
-    def _hand(self, number: int, _frame: FrameType | None) -> None:
-        self.first = self.first or number
-        if self._child is None:
-            self._early.append(number)
-        else:
-            self._tell(self._child, number)
-
-    def _tell(self, child: subprocess.Popen[bytes], number: int) -> None:
-        child.send_signal(signal.SIGKILL if self._deaf else number)
-
-    def _leave(self, _number: int, _frame: FrameType | None) -> None:
-        """Do nothing; unlike SIG_IGN, a Python handler is not inherited through exec."""
-
-
-def _handle(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> dict[signal.Signals, Any]:
-    """Handle these signals so; return what was done about them before, for ``_restore``."""
-    saved: dict[signal.Signals, Any] = {}
-    for number, handler in handlers.items():
-        if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # nohup(1) means the programs we start as well
-        try:
-            saved[number] = signal.signal(number, handler)
-        except ValueError:
-            break  # not the main thread: signals are the caller's own business
-    return saved
-
-
-def _restore(saved: Mapping[signal.Signals, Any]) -> None:
-    for number, handler in saved.items():
-        signal.signal(number, handler)
