@@ -263,13 +263,16 @@ def _converse(
 
 
 def _end_of(child: subprocess.Popen[bytes]) -> int:
-    """A descriptor that has something to read, its end, when the child has ended."""
+    """A descriptor that has something to read when the child has ended."""
     import threading
 
     ended, held = os.pipe()
 
     def wait() -> None:
         child.wait()
+        # A word, for the end alone would not come as long as somebody who was forked meanwhile holds it, too.
+        with suppress(BrokenPipeError):
+            os.write(held, b".")
         os.close(held)
 
     threading.Thread(target=wait, name="end of a program", daemon=True).start()
