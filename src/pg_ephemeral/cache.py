@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,15 @@ from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, RootInputs, Stage, make_chain
 from pg_ephemeral.definition import Definition
-from pg_ephemeral.errors import BackendError, CacheError, ClientError, SeedFailed, ServerError, StageGone
+from pg_ephemeral.errors import (
+    BackendError,
+    CacheError,
+    ClientError,
+    PgEphemeralError,
+    SeedFailed,
+    ServerError,
+    StageGone,
+)
 from pg_ephemeral.labels import INSTANCE_LABEL, Metadata, SeedEntry
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Tag
@@ -69,6 +77,7 @@ class Cache:
             directories=directories,
             files=definition.directory if reads_files else None,
             for_stage=for_stage,
+            seeding=for_stage or self.chain.breaker is not None,
         )
 
     def metadata(self, stage: Stage | None) -> Metadata:
@@ -182,8 +191,8 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
                 again = make_plan(cache.chain, present)
                 if again.next_key == plan.next_key and builder.advance(again):
                     present |= {plan.next_key}
-    except BaseException:
-        builder.abandon()
+    except BaseException as failure:
+        clean_up(builder.abandon, failure)
         raise
     for key in cache.chain.keys:
         # Another instance may have built them, and may forget them.
@@ -233,6 +242,14 @@ def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cac
     if serves and not handle.running:
         raise _died(stage, handle)
     return began
+
+
+def clean_up(remove: Callable[[], None], failure: BaseException) -> None:
+    """Remove what a failure leaves. If that fails as well, the failure says so, and stays what is raised."""
+    try:
+        remove()
+    except PgEphemeralError as error:
+        failure.add_note(f"then its server could not be removed: {error.message}")
 
 
 def _died(stage: Stage, handle: Handle) -> ServerError:
@@ -311,6 +328,7 @@ class _Builder:
             parameters=parameters.effective({}, test_profile=True),
             timeout=max(cache.definition.wait_available_timeout, 10.0),
             for_stage=True,
+            seeding=True,
         )
         self._handle = cache.backend.start(None, spec)
         self._commit(cache.chain.cluster, None)
@@ -322,13 +340,11 @@ class _Builder:
         began = apply(self._cache, stage, handle, progress=self._progress, cached=True)
         try:
             self._commit(stage.key, stage)
-        except ClientError as error:
-            if handle.ended(within=_DEATH_IS_KNOWN):
+        except (CacheError, ClientError, ServerError) as error:
+            if isinstance(error, ClientError) and handle.ended(within=_DEATH_IS_KNOWN):
                 raise _died(stage, handle) from error
+            error.message = f"seed {stage.name!r}: its stage cannot be kept: {error.message}"
             raise
-        except CacheError as error:
-            message = f"seed {stage.name!r}: its stage cannot be kept: {error.message}"
-            raise CacheError(message, hint=error.hint, detail=error.detail) from error
         self.built += 1
         self._progress(SeedFinished(name=stage.name, cached=True, seconds=time.monotonic() - began))
         return True
@@ -354,6 +370,9 @@ class _Builder:
 
 
 def _check_supported(cache: Cache) -> None:
+    """Refuse before anything starts what would fail in the end. Raises ``BackendError`` and ``CacheError``."""
+    for last in cache.chain.cacheable[-1:]:
+        cache.metadata(last).to_labels()
     if cache.backend.builds:
         return
     for stage in cache.chain.stages:

@@ -82,7 +82,8 @@ class Definition:
 
     ``parameters`` are PostgreSQL settings, on top of the test profile (durability off: nothing here must survive a
     power cut) unless ``test_profile`` is False. ``wait_available_timeout`` is in seconds. ``directory`` is where
-    relative paths of seeds start and where their programs run; the config file's directory when there is one.
+    relative paths of seeds start and where their programs run; the config file's directory when there is one. It is
+    made absolute.
     Raises ``DefinitionError`` for a duplicate seed or a reserved parameter, ``InvalidValue`` for a malformed value.
     """
 
@@ -102,8 +103,8 @@ class Definition:
     directory: Path = field(default_factory=Path.cwd)
 
     def __post_init__(self) -> None:
-        """Check everything once."""
-        names.identifier(self.superuser, what="superuser")
+        """Check everything once, and keep paths from depending on where the process goes."""
+        names.role_name(self.superuser, what="superuser")
         names.identifier(self.database, what="database")
         if self.application_name is not None:
             names.application_name(self.application_name)
@@ -111,6 +112,7 @@ class Definition:
             raise InvalidValue("wait_available_timeout must be more than 0 s", kind="not-positive")
         parameters.check(self.parameters, tls=self.tls is not None)
         object.__setattr__(self, "parameters", MappingProxyType(dict(sorted(self.parameters.items()))))
+        object.__setattr__(self, "directory", Path(self.directory).absolute())
         seen: set[str] = set()
         for seed in self.seeds:
             if seed.name in seen:
@@ -138,8 +140,9 @@ class Definition:
         return replace(self, backend=BackendChoice.parse(backend))
 
     def with_parameter(self, name: str, value: str | float | bool) -> Definition:  # noqa: FBT001 -- the value itself
-        """A PostgreSQL setting; the last one given for a name wins."""
-        return replace(self, parameters={**self.parameters, name: parameters.value_text(value, name=name)})
+        """A PostgreSQL setting; the last one given for a name wins, whatever its case."""
+        given = {name: parameters.value_text(value, name=name)}
+        return replace(self, parameters=parameters.merge(self.parameters, given))
 
     def with_tls(self, hostname: str) -> Definition:
         """TLS only, for this host name."""

@@ -16,8 +16,10 @@
     ├── CacheError                   74   the stage store cannot be read or written
     │   ├── StageGone                74   a stage was removed by somebody else between our look and our use
     │   └── RegistryError            76   a registry said no, is not to be had, or sent what it should not have
-    ├── ProcessError                 71   a program could not be started, or failed
-    └── Interrupted             128 + n   signal n ended the run
+    └── ProcessError                 71   a program could not be started, or failed
+
+    KeyboardInterrupt
+    └── Interrupted             128 + n   signal n ended the run; no failure, so that nothing that tries again sees it
 
 The numbers follow sysexits(3). Usage errors of the command line are click's (2). A wrapped program's own exit code
 is passed through and is no error of ours. Absence is ``None`` or ``False``, never one of these.
@@ -180,10 +182,19 @@ class ProcessError(PgEphemeralError):
         self.status = status
 
 
-class Interrupted(PgEphemeralError):
-    """A signal asked us to end. ``signum`` is its number; the exit code is 128 more, as shells report it."""
+class Interrupted(KeyboardInterrupt):
+    """A signal asked us to end: for those who handle interrupts, and for nobody who handles failures.
+
+    ``signum`` is its number; the exit code is 128 more, as shells report it. ``message``, ``hint`` and ``detail`` are
+    as those of a ``PgEphemeralError``.
+    """
+
+    hint: str | None = None
+    detail: str | None = None
 
     def __init__(self, signum: int, name: str) -> None:
-        super().__init__(f"interrupted by {name}")
+        message = f"interrupted by {name}"
+        super().__init__(message)
+        self.message = message
         self.signum = signum
         self.exit_code = 128 + signum

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.select import select
-from pg_ephemeral.cache import Cache, Populated, apply, open_cache, populate
+from pg_ephemeral.cache import Cache, Populated, apply, clean_up, open_cache, populate
+from pg_ephemeral.chain import Stage
 from pg_ephemeral.config import load
 from pg_ephemeral.definition import DEFAULT_INSTANCE, Definition
-from pg_ephemeral.errors import ServerError, StageGone
+from pg_ephemeral.errors import ClientError, ServerError, StageGone
 from pg_ephemeral.progress import Finished, Progress, SeedFinished, silent
 from pg_ephemeral.server import Server
 
@@ -31,22 +34,20 @@ def boot(
 ) -> Iterator[Server]:
     """A running, seeded server for the block; nothing of it is left afterwards, however the block ends.
 
+    It belongs to the process that booted it: one that was forked in the block may use it, and ends nothing.
+
     Without a ``definition`` it is ``instance`` of the file ``config``, or of the ``database.toml`` found in the working
     directory or above it, or PostgreSQL without seeds when there is none. ``backend`` overrides the definition's.
     ``directories`` can be seen, at the same path, by programs that run in the server's container.
     Raises the errors of ``pg_ephemeral.errors``.
     """
     chosen = definition if definition is not None else load(config).definition(instance)
-    began = time.monotonic()
+    began, owner = time.monotonic(), os.getpid()
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
-    try:
-        for stage in populated.plan.replay:
-            applied = apply(cache, stage, handle, progress=progress, cached=False)
-            if stage.loaded.needs_build:
-                cache.backend.resume(handle, spec)
-            progress(SeedFinished(name=stage.name, cached=False, seconds=time.monotonic() - applied))
+    with _removed_afterwards(cache.backend, handle):
+        _replay(cache, populated.plan.replay, handle, spec, progress)
         replayed = len(populated.plan.replay)
         progress(
             Finished(
@@ -62,9 +63,8 @@ def boot(
         try:
             yield server
         finally:
-            server.close()
-    finally:
-        cache.backend.remove(handle)
+            if os.getpid() == owner:
+                server.close()
 
 
 @asynccontextmanager
@@ -80,6 +80,7 @@ async def aboot(
     """``boot`` for asynchronous callers: the work is done in a thread, and cancellation leaves nothing behind."""
     import asyncio  # only its users pay for it
 
+    owner = os.getpid()
     manager = boot(
         definition, config=config, instance=instance, backend=backend, directories=directories, progress=progress
     )
@@ -95,7 +96,36 @@ async def aboot(
     try:
         yield server
     finally:
-        await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
+        if os.getpid() == owner:  # else there are no threads, either
+            await asyncio.shield(asyncio.to_thread(manager.__exit__, None, None, None))
+
+
+@contextmanager
+def _removed_afterwards(backend: Backend, handle: Handle) -> Iterator[None]:
+    """Remove the server after the block, in the process that began it. The block's own failure is what is raised."""
+    owner = os.getpid()
+    try:
+        yield
+    except BaseException as failure:
+        if os.getpid() == owner:
+            clean_up(partial(backend.remove, handle), failure)
+        raise
+    if os.getpid() == owner:
+        backend.remove(handle)
+
+
+def _replay(cache: Cache, stages: Sequence[Stage], handle: Handle, spec: ServerSpec, progress: Progress) -> None:
+    """Apply what cannot be cached; after the last of it the server is the caller's."""
+    for left, stage in enumerate(stages, start=1 - len(stages)):
+        began = apply(cache, stage, handle, progress=progress, cached=False)
+        if stage.loaded.needs_build:
+            cache.backend.resume(handle, spec)
+        try:
+            handle.admit(seeding=left < 0)
+        except ClientError as error:
+            error.message = f"seed {stage.name!r}: the superuser is not let in after it: {error.message}"
+            raise
+        progress(SeedFinished(name=stage.name, cached=False, seconds=time.monotonic() - began))
 
 
 def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, Populated]:
@@ -113,8 +143,8 @@ def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, 
         except StageGone:
             cache.backend.remove(populated.handle)
             continue
-        except BaseException:
-            cache.backend.remove(populated.handle)
+        except BaseException as failure:
+            clean_up(partial(cache.backend.remove, populated.handle), failure)
             raise
         return populated.handle, populated
     raise ServerError(

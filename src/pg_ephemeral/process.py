@@ -1,8 +1,8 @@
 """Other programs: what to run, and the three ways of running it. The only module that starts a process.
 
-* ``capture``: a short helper program whose output we read (git, initdb, key commands).
-* ``guarded``: a seed's program; its output goes to our stderr, it sits in a process group of its own, and the whole
-  group dies with us, even when we are killed with SIGKILL.
+* ``capture``: a short helper program whose output we read (git, initdb).
+* ``guarded``: a program of the user's that stands for a seed or its key; it sits in a process group of its own, and the
+  whole group dies with it and with us, even when we are killed with SIGKILL.
 * ``foreground``: the program the user asked us to wrap; it owns the terminal and its exit code is passed through.
 
 Long-lived children (the keeper of a PostgreSQL server) are started with ``spawn``.
@@ -16,14 +16,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
-from typing import IO, Any, Self
+from typing import IO
 
 from pg_ephemeral.errors import ProcessError
+from pg_ephemeral.pipes import Input, Output, Take, converse, drain
+from pg_ephemeral.relay import Relay
 
 #: Leaves a guard in the program's process group, which kills the group when the writer of pipe $1 is gone, and becomes
 #: the program. The guard holds none of the program's own streams.
@@ -60,6 +61,10 @@ class Completed:
         return self.stderr.decode(errors="replace").strip()
 
 
+class Overdue(ProcessError):
+    """A program had not ended when its time was over."""
+
+
 def status_text(status: int) -> str:
     """A status for people: ``exit status 3``, or ``killed by SIGTERM``."""
     if status >= 0:
@@ -75,20 +80,17 @@ def capture(
     *,
     stdin: bytes | None = None,
     timeout: float | None = None,
-    show_stderr: bool = False,
 ) -> Completed:
     """Run to the end and return its output, whatever its status; ``timeout`` is in seconds.
 
-    With ``show_stderr``, that stream is not captured but goes to ours. Raises ``ProcessError`` when the program cannot
-    be started or does not end in time.
+    Raises ``ProcessError`` when the program cannot be started, ``Overdue`` when it does not end in time.
     """
     try:
         done = subprocess.run(
             invocation.argv,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
-            stdout=subprocess.PIPE,
-            stderr=_diagnostics() if show_stderr else subprocess.PIPE,
+            capture_output=True,
             env=invocation.env,
             cwd=invocation.cwd,
             timeout=timeout,
@@ -97,34 +99,41 @@ def capture(
     except OSError as error:
         raise _not_started(invocation, error) from error
     except subprocess.TimeoutExpired as error:
-        raise ProcessError(f"{invocation.program} did not end within {timeout:g} s") from error
-    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr or b"")
+        raise Overdue(f"{invocation.program} did not end within {timeout:g} s") from error
+    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
 def guarded(
     invocation: Invocation,
     *,
     stdin: Iterable[bytes] = (),
-    line: Callable[[bytes], None] | None = None,
+    stdout: Take | None = None,
+    line: Take | None = None,
+    timeout: float | None = None,
 ) -> int:
     """Run a seed's program to its end and return its status (negative: the signal that ended it).
 
-    Its stdin is fed from ``stdin``, then closed. Its stdout goes to our stderr, for our stdout carries only data. Its
-    stderr does too, unless ``line`` is given, which then gets each line of it. Nothing of its process group outlives
-    the call, however it ends, an interrupt included.
+    Its stdin is fed from ``stdin``, then closed. Its stdout goes to our stderr, for our stdout carries only data; or to
+    ``stdout``, piece by piece. Its stderr goes there, too, unless ``line`` is given, which then gets each line of it.
+    Nothing of its process group outlives the call, however it ends, an interrupt included. Raises ``Overdue`` when it
+    has not ended after ``timeout`` seconds.
     """
     watched, alive = os.pipe()
     child: subprocess.Popen[bytes] | None = None
     try:
-        child = _start_guarded(invocation, watched, stderr=None if line is None else subprocess.PIPE)
-        _converse(child, stdin, line)
-        return child.wait()
+        child = _start_guarded(invocation, watched, stdout=stdout is not None, stderr=line is not None)
+        status = _converse(child, stdin, stdout, line, timeout)
     finally:
         # Without a child, because we were interrupted while it was being made, this alone ends it.
         os.close(alive)
         os.close(watched)
         if child is not None:
             _end_group(child)
+            for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
+                pipe.close()
+    if status is None:
+        raise Overdue(f"{invocation.program} did not end within {timeout:g} s")
+    return status
 
 
 def foreground(
@@ -140,14 +149,14 @@ def foreground(
     handed on to it; we end when it does. ``deaf``: it stands for a program elsewhere, which may never hear of a signal;
     then the first that we get ends it, and is what our exit code says.
     """
-    with _HandedOn(deaf=deaf) as signals:
+    with Relay(deaf=deaf) as signals:
         try:
             child = subprocess.Popen(
                 invocation.argv, env=invocation.env, cwd=invocation.cwd, stdin=stdin, stdout=stdout
             )
         except OSError as error:
             raise _not_started(invocation, error) from error
-        signals.hand_to(child)
+        signals.hand_to(child.send_signal)
         status = child.wait()
     if deaf and signals.first is not None:
         return 128 + signals.first
@@ -183,7 +192,7 @@ def spawn(
         raise _not_started(invocation, error) from error
 
 
-def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) -> subprocess.Popen[bytes]:
+def _start_guarded(invocation: Invocation, watched: int, *, stdout: bool, stderr: bool) -> subprocess.Popen[bytes]:
     path = None if invocation.env is None else invocation.env.get("PATH")
     if shutil.which(invocation.program, path=path) is None:
         # The shell that becomes the program would say so, but not to us.
@@ -194,8 +203,8 @@ def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) 
         return subprocess.Popen(
             ("sh", "-c", _GUARD, "pg-ephemeral-guard", str(watched), *invocation.argv),
             stdin=subprocess.PIPE,
-            stdout=_diagnostics(),
-            stderr=stderr,
+            stdout=subprocess.PIPE if stdout else _diagnostics(),
+            stderr=subprocess.PIPE if stderr else None,
             env=invocation.env,
             cwd=invocation.cwd,
             process_group=0,
@@ -224,33 +233,50 @@ def _diagnostics() -> int:
         return subprocess.DEVNULL
 
 
-def _converse(child: subprocess.Popen[bytes], stdin: Iterable[bytes], line: Callable[[bytes], None] | None) -> None:
-    """Feed stdin from a thread while reading stderr here, so that neither side can block the other."""
+def _converse(
+    child: subprocess.Popen[bytes],
+    stdin: Iterable[bytes],
+    stdout: Take | None,
+    line: Take | None,
+    timeout: float | None,
+) -> int | None:
+    """Feed stdin and take what comes until the child, not whoever else has its streams, has ended; its status.
+
+    None when it has not ended in time.
+    """
+    assert child.stdin is not None  # noqa: S101 -- we asked for the pipe
+    outputs = []
+    if child.stdout is not None and stdout is not None:
+        outputs.append(Output(child.stdout, stdout))
+    if child.stderr is not None and line is not None:
+        outputs.append(Output(child.stderr, line, by_lines=True))
+    ended = _end_of(child)
+    try:
+        if not converse(Input(child.stdin, stdin), outputs, until=ended, within=timeout):
+            return None
+    finally:
+        os.close(ended)
+    # What it left running could go on writing for good.
+    _signal_group(child.pid, signal.SIGKILL)
+    drain(outputs)
+    return child.wait()
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> int:
+    """A descriptor that has something to read when the child has ended."""
     import threading
 
-    failure: list[BaseException] = []
+    ended, held = os.pipe()
 
-    def feed() -> None:
-        assert child.stdin is not None  # noqa: S101 -- we asked for the pipe
-        try:
-            with child.stdin as pipe:
-                for chunk in stdin:
-                    pipe.write(chunk)
-        except BrokenPipeError:
-            pass  # it stopped reading: its exit status says why
-        except BaseException as error:  # noqa: BLE001 -- carried to the caller's thread below
-            failure.append(error)
+    def wait() -> None:
+        child.wait()
+        # A word, for the end alone would not come as long as somebody who was forked meanwhile holds it, too.
+        with suppress(BrokenPipeError):
+            os.write(held, b".")
+        os.close(held)
 
-    feeder = threading.Thread(target=feed, name="stdin", daemon=True)
-    feeder.start()
-    if child.stderr is not None and line is not None:
-        with child.stderr as pipe:
-            for text in pipe:
-                line(text)
-    child.wait()
-    feeder.join()
-    if failure:
-        raise failure[0]
+    threading.Thread(target=wait, name="end of a program", daemon=True).start()
+    return ended
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
@@ -267,61 +293,3 @@ def _signal_group(group: int, number: signal.Signals) -> None:
     # macOS answers EPERM for a group whose members are all zombies.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
-
-
-class _HandedOn:
-    """For the block, SIGTERM and SIGHUP go on to a child, and SIGINT is left to the terminal, which tells it itself."""
-
-    def __init__(self, *, deaf: bool = False) -> None:
-        #: The number of the first signal.
-        self.first: int | None = None
-        self._deaf = deaf
-        self._child: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
-        self._saved: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        interrupt = self._hand if self._deaf else self._leave
-        handlers = {signal.SIGINT: interrupt, signal.SIGTERM: self._hand, signal.SIGHUP: self._hand}
-        self._saved = _handle(handlers)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _restore(self._saved)
-
-    def hand_to(self, child: subprocess.Popen[bytes]) -> None:
-        """The child is there; what came while it was being started goes to it, too."""
-        self._child = child
-        for number in self._early:
-            self._tell(child, number)
-
-    def _hand(self, number: int, _frame: FrameType | None) -> None:
-        self.first = self.first or number
-        if self._child is None:
-            self._early.append(number)
-        else:
-            self._tell(self._child, number)
-
-    def _tell(self, child: subprocess.Popen[bytes], number: int) -> None:
-        child.send_signal(signal.SIGKILL if self._deaf else number)
-
-    def _leave(self, _number: int, _frame: FrameType | None) -> None:
-        """Do nothing; unlike SIG_IGN, a Python handler is not inherited through exec."""
-
-
-def _handle(handlers: Mapping[signal.Signals, Callable[[int, FrameType | None], None]]) -> dict[signal.Signals, Any]:
-    """Handle these signals so; return what was done about them before, for ``_restore``."""
-    saved: dict[signal.Signals, Any] = {}
-    for number, handler in handlers.items():
-        if signal.getsignal(number) is signal.SIG_IGN:
-            continue  # nohup(1) means the programs we start as well
-        try:
-            saved[number] = signal.signal(number, handler)
-        except ValueError:
-            break  # not the main thread: signals are the caller's own business
-    return saved
-
-
-def _restore(saved: Mapping[signal.Signals, Any]) -> None:
-    for number, handler in saved.items():
-        signal.signal(number, handler)

@@ -87,10 +87,6 @@ class Server:
         """
         return self._handle.program(argv, directory=directory, tty=tty)
 
-    def tool(self, name: str, *arguments: str) -> Invocation:
-        """A PostgreSQL client program of the server's own version, ready to run against it."""
-        return self.program((name, *arguments))
-
     @property
     def databases(self) -> Databases:
         """Clones of the seeded database, and the pool that makes them ahead; it begins with the first that is taken."""
@@ -153,6 +149,6 @@ class SeedTarget:
         """A client program of the server's own version."""
         return self._handle.tool(name, *arguments, directory=self._definition.directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """A script where the server's files are, as root, with the server stopped."""
-        self._handle.run_script(script, seed=seed)
+        self._handle.run_script(script, seed=seed, timeout=timeout)

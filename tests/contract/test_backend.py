@@ -17,11 +17,12 @@ from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.backends.engine.backend import EngineBackend
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.podman import PODMAN
-from pg_ephemeral.errors import ServerError, StageGone
+from pg_ephemeral.errors import ClientError, ServerError, StageGone
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.postgres import account, client, parameters
+from pg_ephemeral.postgres.conninfo import Conninfo
 from support import engines, machine
 from support.memory import MemoryBackend, MemoryHandle
 
@@ -60,11 +61,29 @@ class Subject:
 
     def read(self, handle: Handle) -> list[str]:
         if isinstance(handle, MemoryHandle):
+            assert self.lets_in(handle.conninfo, handle)
             return sorted(handle.words)
         with client.connect(handle.conninfo) as connection:
             if connection.rows("SELECT to_regclass('words') IS NULL") == [(True,)]:
                 return []
             return [word for (word,) in connection.rows("SELECT word FROM words ORDER BY 1")]
+
+    def change_password(self, handle: Handle) -> None:
+        """As a seed may."""
+        if isinstance(handle, MemoryHandle):
+            handle.password = "a seed's"
+            return
+        with client.connect(handle.control) as connection:
+            connection.execute("ALTER ROLE postgres PASSWORD 'a seed''s' VALID UNTIL '2000-01-01'")
+
+    def lets_in(self, conninfo: Conninfo, handle: Handle) -> bool:
+        if isinstance(handle, MemoryHandle):
+            return conninfo.password == handle.password
+        try:
+            client.connect(conninfo).close()
+        except ClientError:
+            return False
+        return True
 
     def left_behind(self) -> list[str]:
         if isinstance(self.backend, MemoryBackend):
@@ -302,6 +321,25 @@ def test_every_start_has_a_password_of_its_own_on_loopback(subject: Subject) -> 
     assert {_host(conninfo.endpoint) for conninfo in seen} == {"127.0.0.1"}
     backend.remove(handle)
     backend.remove(other)
+
+
+def test_a_changed_password_stands_in_nobodys_way_while_there_are_seeds(subject: Subject) -> None:
+    backend, seeding = subject.backend, replace(SPEC, seeding=True)
+    handle = backend.start(None, seeding)
+    subject.write(handle, "one")
+    subject.change_password(handle)
+    backend.commit(handle, subject.reference("one"), subject.labels("one"))
+    backend.resume(handle, seeding)
+    assert subject.read(handle) == ["one"]
+    subject.change_password(handle)
+    handle.admit(seeding=True)
+    assert subject.read(handle) == ["one"]
+    subject.change_password(handle)
+    handle.admit(seeding=False)
+    assert subject.read(handle) == ["one"]
+    for theirs in (handle.conninfo, handle.control):
+        assert not subject.lets_in(replace(theirs, password="a seed's"), handle)
+    backend.remove(handle)
 
 
 def test_identity_is_stable_and_names_the_platform(subject: Subject) -> None:

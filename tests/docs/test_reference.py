@@ -31,7 +31,7 @@ def test_exit_codes_are_those_of_the_errors():
     real = {
         name: str(error.exit_code)
         for name in errors.__all__
-        if (error := getattr(errors, name)) is not errors.Interrupted and "exit_code" in _own_or_inherited(error)
+        if issubclass(error := getattr(errors, name), errors.PgEphemeralError)
     }
     real["Interrupted"] = "128 + n"
     # The class between never ends a run itself: both its kinds have a status of their own.
@@ -40,8 +40,23 @@ def test_exit_codes_are_those_of_the_errors():
     assert errors.Interrupted(15, "SIGTERM").exit_code == 128 + 15
 
 
-def _own_or_inherited(error: type) -> set[str]:
-    return {name for ancestor in error.__mro__ for name in vars(ancestor)}
+def test_the_tree_of_errors_is_drawn_as_it_is():
+    drawn: dict[str, tuple[str, str]] = {}
+    path: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        if found := re.fullmatch(r" {4}([│ ]*)([├└]── )?([A-Z]\w+)(?: +(128 \+ n|\d+)?(?: .*)?)?", line):
+            bars, branch, name, status = found.groups()
+            depth = len(bars) // 4 + 1 if branch else 0
+            path[depth:] = [name]
+            drawn[name] = (path[depth - 1] if depth else "", status or "")
+    del drawn["KeyboardInterrupt"]
+    real = {}
+    for name in errors.__all__:
+        error = getattr(errors, name)
+        real[name] = (error.__bases__[0].__name__, str(getattr(error, "exit_code", "128 + n")))
+    real["PgEphemeralError"] = ("", "1")
+    real["SeedError"] = ("PgEphemeralError", "")
+    assert drawn == real
 
 
 def test_every_environment_variable_is_documented():

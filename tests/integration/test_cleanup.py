@@ -131,6 +131,42 @@ def test_a_server_whose_keeper_was_killed_too_is_stopped_by_the_next_run(cache_d
     assert runs(cache_directory) == []
 
 
+FORKS = """
+import os, sys
+from pg_ephemeral import Definition, boot
+with boot(Definition()) as server:
+    with server.database():
+        child = os.fork()
+        if child == 0:
+            sys.exit(server.connect().execute("SELECT 7").fetchone()[0])
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        print(server.connect().execute("SELECT 8").fetchone()[0])
+"""
+FORKS_ASYNCHRONOUSLY = """
+import asyncio, os, sys
+from pg_ephemeral import Definition, aboot
+async def main():
+    async with aboot(Definition()) as server:
+        child = os.fork()
+        if child:
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            print(server.connect().execute("SELECT 8").fetchone()[0])
+        else:
+            answer = server.connect().execute("SELECT 7").fetchone()[0]
+    if not child:
+        os._exit(answer)  # the loop, whose descriptors it shares, is not its to close
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("program", [FORKS, FORKS_ASYNCHRONOUSLY], ids=["boot", "aboot"])
+def test_a_forked_child_that_leaves_the_block_ends_nothing(cache_directory: Path, program: str) -> None:
+    argv = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("7\n8\n", 0), done.stderr
+    assert runs(cache_directory) == []
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -191,7 +227,7 @@ def test_a_server_that_dies_under_a_seed_is_noticed(cache_directory: Path, tmp_p
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
 def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path) -> None:
-    """The cache lies on a file system of 48 MB, in a mount namespace of its own."""
+    """The cache lies on a file system of 100 MB, in a mount namespace of its own."""
     cache = tmp_path / "small"
     cache.mkdir()
     program = textwrap.dedent(

@@ -75,6 +75,19 @@ def three_seeds(directory: Path, salt: str) -> Definition:
     )
 
 
+def test_psql_inside_finds_the_data_files_of_the_project(empty: Definition, tmp_path: Path) -> None:
+    (tmp_path / "item.csv").write_text("1,one\n")
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG")
+    definition = empty.apply_sql_statement(
+        "files",
+        "CREATE TABLE item (id int, name text);\n\\copy item from 'item.csv' csv\n\\lo_import 'logo.png' 'the logo'\n",
+    )
+    with boot(definition) as server:
+        assert rows(server) == [(1, "one")]
+        with server.connect() as connection:
+            assert connection.execute("SELECT lo_get(oid) FROM pg_largeobject_metadata").fetchall() == [(b"\x89PNG",)]
+
+
 def rows(server: Server) -> list[tuple[object, ...]]:
     with server.connect() as connection:
         return connection.execute("SELECT * FROM item ORDER BY id").fetchall()

@@ -13,6 +13,8 @@ from pg_ephemeral import Definition, NoCache, SeedFailed, boot
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import inspect, open_cache
 from pg_ephemeral.progress import Event, Finished
+from pg_ephemeral.seeds import ContainerScript
+from pg_ephemeral.seeds.base import SeedName
 from support import engines, machine
 
 ENGINES = [pytest.param(name, marks=pytest.mark.needs(name), id=name) for name in machine.ENGINES]
@@ -55,6 +57,16 @@ def noted(definition: Definition) -> str:
     with boot(definition) as server:
         call = server.program(("cat", "/srv/noted"))
         return subprocess.run(call.argv, env=call.env, stdout=subprocess.PIPE, text=True).stdout
+
+
+# fault: W51
+def test_one_that_takes_longer_than_it_may_fails(empty: Definition) -> None:
+    slow = ContainerScript(name=SeedName("slow"), script="sleep 300", timeout=1)
+    with (
+        pytest.raises(SeedFailed, match=r"^seed 'slow' did not end within 1 s, its timeout$"),
+        boot(empty.add_seed(slow)),
+    ):
+        pass
 
 
 # acceptance: 84

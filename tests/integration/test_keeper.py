@@ -10,10 +10,14 @@ import pytest
 
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.keeper import Keeper
+from support.processes import alive, pid_in
 
 #: Ignores SIGQUIT for a while, as every program does that a shell starts in the background, then ends on it.
 LATE = """
-import signal, sys, time
+import os, signal, sys, time
+if len(sys.argv) > 1:
+    with open(sys.argv[1], "w") as file:
+        print(os.getpid(), file=file)
 time.sleep(0.4)
 signal.signal(signal.SIGQUIT, lambda *_: sys.exit(7))
 while True:
@@ -29,15 +33,8 @@ def places(tmp_path: Path) -> dict[str, Path]:
     return {"log": run / "log", "run": run, "sockets": sockets}
 
 
-def keep(program: str, places: dict[str, Path]) -> Keeper:
-    return Keeper((sys.executable, "-c", program), account=Account(), environment={}, **places)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
+def keep(program: str, places: dict[str, Path], *arguments: str) -> Keeper:
+    return Keeper((sys.executable, "-c", program, *arguments), account=Account(), environment={}, **places)
 
 
 def test_an_order_to_quit_is_heard_however_early_it_comes(places: dict[str, Path]) -> None:
@@ -48,12 +45,12 @@ def test_an_order_to_quit_is_heard_however_early_it_comes(places: dict[str, Path
     assert places["run"].exists()
 
 
-def test_an_owner_that_ends_early_leaves_nothing(places: dict[str, Path]) -> None:
-    keeper = keep(LATE, places)
-    pid = keeper.server_pid
+def test_an_owner_that_ends_early_leaves_nothing(places: dict[str, Path], tmp_path: Path) -> None:
+    keeper = keep(LATE, places, str(tmp_path / "pid"))
+    pid = pid_in(tmp_path / "pid")
     began = time.monotonic()
     keeper.dismiss(clean_up=True)
-    assert gone(pid), f"it still runs after {time.monotonic() - began:.1f} s"
+    assert not alive(pid), f"it still runs after {time.monotonic() - began:.1f} s"
     assert not places["run"].exists()
     assert not places["sockets"].exists()
 

@@ -90,6 +90,40 @@ def test_a_database_in_another_encoding_gets_the_same_text(server_target: SeedTa
     assert rows(server_target, "SELECT count(*), min(a), max(a) FROM t") == [(200_000, "ä", "ä")]
 
 
+def test_a_line_that_ends_data_for_older_servers_is_data(server_target: SeedTarget) -> None:
+    execute(server_target, "CREATE TABLE t (n serial, a text)")
+    apply(server_target, 'a\n1\n\\.\n"x\n\\.\ny"\n2\n\\.')
+    assert rows(server_target, "SELECT a FROM t ORDER BY n") == [("1",), ("\\.",), ("x\n\\.\ny",), ("2",), ("\\.",)]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "expected"), [(".", [("\\", None), ("x\n\\.\ny", "z")]), ("\\", [(None, "."), ("x\n\\.\ny", "z")])]
+)
+def test_so_is_one_with_such_a_delimiter(
+    server_target: SeedTarget, delimiter: str, expected: list[tuple[str | None, str | None]]
+) -> None:
+    execute(server_target, "CREATE TABLE t (n serial, a text, b text)")
+    content = f'a{delimiter}b\n\\.\n"x\n\\.\ny"{delimiter}z\n'
+    apply(server_target, content, delimiter=delimiter)
+    assert rows(server_target, "SELECT a, b FROM t ORDER BY n") == expected
+
+
+# fault: W51
+def test_what_takes_longer_than_it_may_fails(server_target: SeedTarget) -> None:
+    execute(
+        server_target,
+        "CREATE TABLE t (a int); CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_sleep(NEW.a); RETURN NEW; END $$;"
+        "CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION sleep()",
+    )
+    error = failure(server_target, "a\n300\n", timeout=0.3)
+    assert error.message == "seed 'rows' did not end within 0.3 s, its timeout"
+    apply(server_target, "a\n0\n", timeout=1e9)
+    assert rows(server_target, "SELECT a FROM t") == [(0,)]
+    execute(server_target, "ALTER ROLE postgres SET statement_timeout = '200ms'")
+    assert "canceling statement due to statement timeout" in failure(server_target, "a\n300\n").message
+
+
 class TestFailures:
     @pytest.fixture(autouse=True)
     def _table(self, server_target: SeedTarget) -> None:

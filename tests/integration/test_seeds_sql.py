@@ -7,6 +7,7 @@ once for the oldest PostgreSQL that is installed here.
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pg_ephemeral.postgres import client
 from pg_ephemeral.seeds.base import SeedName
 from pg_ephemeral.seeds.sql import SqlFile, SqlStatement
 from pg_ephemeral.server import SeedTarget
+from support.processes import pid_in, wait_until_gone
 from support.seed_target import load, write
 
 
@@ -83,6 +85,15 @@ class TestWhatOnlyPsqlCanDo:
         apply(server_target, a_sql="CREATE TABLE t (a int);\n\\copy t from 'rows.csv' csv header\n", rows_csv="a\n1\n")
         assert rows(server_target, "SELECT a FROM t") == [(1,)]
 
+    def test_what_a_shell_command_leaves_running_is_not_waited_for(self, server_target: SeedTarget) -> None:
+        apply(server_target, a_sql="\\! sleep 300 & echo $! >pid\nCREATE TABLE t (a int);\n")
+        assert rows(server_target, "SELECT a FROM t") == []
+        wait_until_gone(pid_in(server_target.directory / "pid"))
+
+    def test_large_objects_are_imported_from_beside_the_config_file(self, server_target: SeedTarget) -> None:
+        apply(server_target, a_sql="\\lo_import 'logo.png' 'the logo'\n", logo_png=b"\x89PNG")
+        assert rows(server_target, "SELECT lo_get(oid) FROM pg_largeobject_metadata") == [(b"\x89PNG",)]
+
     def test_results_are_not_shown(self, server_target: SeedTarget, capfd: pytest.CaptureFixture[str]) -> None:
         apply(server_target, a_sql="SELECT 'swordfish';\n\\echo hello\n")
         captured = capfd.readouterr()
@@ -105,8 +116,10 @@ def test_the_callers_locale_and_settings_do_not_matter(
     monkeypatch.setenv("PGOPTIONS", "-c nonsense=1")
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     monkeypatch.setenv("PSQLRC", "/nonexistent")
+    monkeypatch.setenv("PG_COLOR", "always")
     apply(server_target, a_sql="CREATE TABLE t AS SELECT 'ä' AS a")
     assert rows(server_target, "SELECT length(a) FROM t") == [(1,)]
+    assert failure(server_target, a_sql="\nSELECT 1/0").message == "seed 'schema': a.sql:2: ERROR: division by zero"
 
 
 TREE: dict[str, str | bytes] = {
@@ -142,6 +155,14 @@ def test_a_tree_of_files_means_what_it_means_to_psql(server_target: SeedTarget) 
     psql(server_target, "-c", "DROP TABLE log")
     apply(server_target)
     assert rows(server_target, query) == expected
+
+
+# fault: W51
+def test_what_takes_longer_than_it_may_fails(server_target: SeedTarget) -> None:
+    seed = SqlStatement(name=SeedName("slow"), statement="SELECT pg_sleep(300)", timeout=0.5)
+    with pytest.raises(SeedFailed, match=r"^seed 'slow' did not end within 0\.5 s, its timeout$"):
+        load(seed, server_target.directory).apply(server_target)
+    load(replace(seed, statement="SELECT 1", timeout=60), server_target.directory).apply(server_target)
 
 
 # fault: W44

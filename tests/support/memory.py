@@ -31,6 +31,9 @@ class MemoryHandle:
         self.spec = spec
         self.port = port
         self.removed = False
+        #: The superuser's, as the server knows it; and whether seeds get in without it.
+        self.password = self.conninfo.password
+        self.seeding = spec.seeding
 
     @property
     def conninfo(self) -> Conninfo:
@@ -43,6 +46,11 @@ class MemoryHandle:
         )
 
     control = conninfo
+
+    def admit(self, *, seeding: bool) -> None:
+        if not self.running:
+            raise ServerError("the server is gone")
+        self.password, self.seeding = self.conninfo.password, seeding
 
     def ended(self, within: float) -> bool:  # noqa: ARG002 -- it ends at once
         return not self.running
@@ -60,7 +68,7 @@ class MemoryHandle:
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:  # noqa: ARG002
         return Invocation(argv=tuple(argv), cwd=directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002
         if self.running:
             raise SeedFailed(f"seed {seed!r}: the server runs", seed=seed)
         self.words.append(script)
@@ -210,6 +218,7 @@ class MemoryBackend:
         self._check(spec)
         self.resumes += 1
         ours.spec, ours.running, ours.port = spec, serve, next(self._ports)
+        ours.password, ours.seeding = ours.conninfo.password, spec.seeding
 
     def remove(self, handle: Handle) -> None:
         ours = _own(handle)

@@ -57,7 +57,7 @@ class FakeTarget:
         argv = (sys.executable, str(program), str(self._record), *arguments)
         return Invocation(argv=argv, env=environment, cwd=self.directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002
         (self.directory / ".script").write_text(f"{seed}: {script}")
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +23,11 @@ class WordSeed:
     build: bool = False
     kills_server: bool = False
     before: Callable[[], None] | None = None
+    timeout: float | None = None
     kind: str = "word"
 
     def load(self, context: LoadContext) -> LoadedSeed:  # noqa: ARG002 -- nothing to read
         return LoadedWord(seed=self)
-
-    def describe(self) -> Mapping[str, object]:
-        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

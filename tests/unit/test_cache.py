@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pg_ephemeral import cache
-from pg_ephemeral.backends.base import Image
+from pg_ephemeral.backends.base import Handle, Image
 from pg_ephemeral.cache import open_cache, populate, populate_only
 from pg_ephemeral.definition import Definition, InstanceName
 from pg_ephemeral.errors import BackendError, CacheError, SeedFailed, ServerError
@@ -178,9 +178,23 @@ def test_a_server_that_dies_under_a_seed_is_reported_with_its_log(backend: Memor
 
 
 # fault: W30
-def test_the_callers_own_error_is_what_comes_out(backend: MemoryBackend) -> None:
-    with pytest.raises(ZeroDivisionError), boot(definition("a"), backend=backend):
+@pytest.mark.parametrize("text", ["a", "a!"])
+def test_what_failed_first_is_what_comes_out(tmp_path: Path, text: str) -> None:
+    class Stuck(MemoryBackend):
+        def remove(self, handle: Handle) -> None:
+            super().remove(handle)
+            raise ServerError("the server cannot be stopped")
+
+    backend = Stuck(tmp_path)
+    with pytest.raises(ZeroDivisionError) as caught, boot(definition(text), backend=backend):
         raise ZeroDivisionError
+    assert "the server cannot be stopped" in caught.value.__notes__[0]
+    with pytest.raises(ServerError, match="cannot be stopped"), boot(definition(text), backend=backend):
+        pass
+    failing = Definition(seeds=words(f"{text} b", fails=True), directory=Path("/"))
+    with pytest.raises(SeedFailed) as failed, boot(failing, backend=Stuck(tmp_path)):
+        pass
+    assert "the server cannot be stopped" in failed.value.__notes__[0]
     assert backend.left_behind() == []
 
 
@@ -200,6 +214,14 @@ def test_a_container_script_is_refused_before_anything_starts(backend: MemoryBac
     with pytest.raises(BackendError, match="seed 'b'") as caught:
         populate_only(open_cache(Definition(seeds=seeds, directory=Path("/")), backend))
     assert "docker and podman" in (caught.value.hint or "")
+    assert backend.starts == 0
+
+
+# fault: W17
+def test_more_seeds_than_a_label_can_name_are_refused_before_anything_starts(backend: MemoryBackend) -> None:
+    many = definition(" ".join(f"{number}-{'x' * 50}" for number in range(600)))
+    with pytest.raises(CacheError, match="too many seeds to describe in a label: 600"):
+        populate_only(open_cache(many, backend))
     assert backend.starts == 0
 
 

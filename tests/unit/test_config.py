@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -10,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pg_ephemeral.config import FILE_NAME, Config, Overrides, find, load
-from pg_ephemeral.config.overrides import merge_parameters
 from pg_ephemeral.definition import BackendChoice, Definition, InstanceName, Tls
 from pg_ephemeral.errors import ConfigError, DefinitionError, InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
+from pg_ephemeral.postgres import parameters
 from pg_ephemeral.seeds import (
     KINDS,
     Command,
@@ -307,6 +308,26 @@ class TestSeeds:
         )
         assert (seed.delimiter, seed.quote, seed.null, seed.encoding) == ("\t", "'", "NULL", "LATIN1")
 
+    # fault: W51
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            'type = "sql-file", path = "a.sql"',
+            'type = "sql-statement", statement = "SELECT 1"',
+            'type = "csv-file", path = "t.csv", table = { schema = "public", table = "t" }',
+            'type = "command", command = "true"',
+            'type = "script", script = "true"',
+            'type = "container-script", script = "true"',
+        ],
+    )
+    def test_every_kind_may_have_a_timeout(self, seeds, keys):
+        (limited,) = seeds(f'[instances.main.seeds]\ns = {{ {keys}, timeout = "1m 30s" }}')
+        (unlimited,) = seeds(f"[instances.main.seeds]\ns = {{ {keys} }}")
+        assert (limited.timeout, unlimited.timeout) == (90.0, None)
+        assert replace(limited, timeout=None) == unlimited
+        with pytest.raises(ConfigError, match=r"timeout: duration '0s' is not more than 0 s"):
+            seeds(f'[instances.main.seeds]\ns = {{ {keys}, timeout = "0s" }}')
+
     # acceptance: 44, 45
     def test_seeds_of_all_kinds_stay_in_the_order_of_declaration(self, seeds):
         declared = seeds(
@@ -478,7 +499,7 @@ class TestParameters:
 
     @given(st.lists(LAYERS))
     def test_of_a_name_the_last_counts(self, layers):
-        merged = merge_parameters(*layers)
+        merged = parameters.merge(*layers)
         assert len({name.lower() for name in merged}) == len(merged)
         assert {name.lower() for name in merged} == {name.lower() for layer in layers for name in layer}
         for name, value in merged.items():
@@ -548,7 +569,7 @@ class TestOverrides:
             Overrides.parse(assignments=["ssl=on"], ssl_hostname="localhost")
         overrides = Overrides.parse(assignments=["ssl=on"])
         assert config("", overrides=overrides).definition().parameters == {"ssl": "on"}
-        with pytest.raises(ConfigError, match="parameter 'ssl' is reserved: TLS"):
+        with pytest.raises(DefinitionError, match=r"^parameter 'ssl' is reserved: TLS"):
             config('ssl_config.hostname = "localhost"\n[instances.main]', overrides=overrides)
 
     def test_they_are_values(self):

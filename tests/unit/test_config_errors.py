@@ -86,7 +86,7 @@ UNKNOWN_KEYS = [
     ),
     (
         seed('type = "sql-file"\npath = "x.sql"\n  revision = "main"'),
-        "4:3: instances.main.seeds.load: unknown key 'revision' (expected one of: type, path, git_revision)",
+        "4:3: instances.main.seeds.load: unknown key 'revision' (expected one of: type, path, git_revision, timeout)",
         "did you mean git_revision?",
     ),
     (
@@ -116,7 +116,7 @@ UNKNOWN_KEYS = [
     ),
     (
         seed('type = "sql-file"\npath = "x"\ncache = { type = "none" }'),
-        "4:1: instances.main.seeds.load: unknown key 'cache' (expected one of: type, path, git_revision)",
+        "4:1: instances.main.seeds.load: unknown key 'cache' (expected one of: type, path, git_revision, timeout)",
         "only command and script seeds have a cache setting; this one is keyed by its content",
     ),
     (
@@ -293,6 +293,11 @@ WRONG_VALUES = [
     ),
     ('wait_available_timeout = "0s"', "1:26: wait_available_timeout: duration '0s' is not more than 0 s", None),
     ('database = ""', "1:12: database: database is empty", None),
+    (
+        'superuser = "pg_admin"',
+        "1:13: superuser: superuser 'pg_admin' is a name that PostgreSQL keeps for itself",
+        "names of roles that begin with pg_ are its own, and so are public and none",
+    ),
     (f'superuser = "{"é" * 32}"', "1:13: superuser: superuser has 64 bytes, and 63 are the most allowed", None),
     (
         '[instances.main.ssl_config]\nhostname = "-x"',

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pg_ephemeral.errors import CacheError
-from pg_ephemeral.postgres.datadir import clone, restore, scan, seal
+from pg_ephemeral.postgres.datadir import WalSegments, clone, restore, scan, seal
 
 WAL = "000000010000000000000001"
 OLD_WAL = "000000010000000000000000"
+ONLY = WalSegments(first=WAL, last=WAL)
 
 
 def populate(root: Path, files: dict[str, bytes]) -> None:
@@ -83,7 +84,7 @@ def test_sealing_shares_what_did_not_change_and_copies_what_did(sealed: Path, tm
     tree, working = scan(sealed), tmp_path / "working"
     clone(sealed, working, tree)
     (working / "base/1/100").write_bytes(b"z" * 8192)
-    sealed_again = seal(working, tmp_path / "next", wal_file=WAL, parent=(sealed, tree))
+    sealed_again = seal(working, tmp_path / "next", wal=ONLY, parent=(sealed, tree))
     assert content(tmp_path / "next") == content(working)
     assert (tmp_path / "next/PG_VERSION").samefile(sealed / "PG_VERSION")
     assert not (tmp_path / "next/base/1/100").samefile(sealed / "base/1/100")
@@ -103,7 +104,7 @@ def test_sealing_leaves_out_what_means_nothing_to_the_next_server(sealed: Path, 
             "base/1/pg_internal.init": b"kept: it makes the first connection faster",
         },
     )
-    tree = seal(sealed, tmp_path / "stage", wal_file=WAL, parent=None)
+    tree = seal(sealed, tmp_path / "stage", wal=ONLY, parent=None)
     assert sorted(tree.files) == [
         "PG_VERSION",
         "base/1/100",
@@ -112,6 +113,15 @@ def test_sealing_leaves_out_what_means_nothing_to_the_next_server(sealed: Path, 
         f"pg_wal/{WAL}",
     ]
     assert "pg_notify" in tree.directories
+
+
+def test_sealing_keeps_the_log_that_replication_slots_wait_for(sealed: Path, tmp_path: Path) -> None:
+    names = [f"0000000100000000000000{number:02X}" for number in (8, 9, 10, 16, 17)]
+    populate(sealed, {f"pg_wal/{name}": b"log" for name in names})
+    tree = seal(sealed, tmp_path / "stage", wal=WalSegments(first=names[1], last=names[3]), parent=None)
+    assert sorted(path for path in tree.files if path.startswith("pg_wal/")) == [
+        f"pg_wal/{name}" for name in names[1:4]
+    ]
 
 
 def test_a_tablespace_elsewhere_is_refused(sealed: Path, tmp_path: Path) -> None:

@@ -113,6 +113,18 @@ def test_a_parameter_is_kept_under_its_name(value: str | float | bool, text: str
 def test_of_a_parameter_given_twice_the_last_counts() -> None:
     definition = _start().with_parameter("work_mem", "1MB").with_parameter("jit", "off").with_parameter("work_mem", 2)
     assert definition.parameters == {"jit": "off", "work_mem": "2"}
+    assert definition.with_parameter("WORK_MEM", 3).parameters == {"WORK_MEM": "3", "jit": "off"}
+
+
+def test_the_directory_stays_where_it_was_when_the_definition_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "db").mkdir()
+    monkeypatch.chdir(tmp_path)
+    definition = Definition(directory=Path("db"))
+    monkeypatch.chdir("/")
+    assert definition.directory == tmp_path / "db"
+    assert Definition(directory=_HERE).directory == _HERE
 
 
 @pytest.mark.parametrize(
@@ -151,6 +163,7 @@ def test_image_and_tls_are_read_from_text() -> None:
         lambda one: one.with_image("LATEST"),
         lambda one: one.with_tls("not a host"),
         lambda one: one.with_superuser(""),
+        lambda one: one.with_superuser("pg_admin"),
         lambda one: one.with_database("x" * 64),
         lambda one: one.with_wait_available_timeout(0),
         lambda one: one.with_parameter("9invalid", "x"),

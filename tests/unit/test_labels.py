@@ -96,13 +96,13 @@ def test_a_malformed_label_is_named(name: str, value: str) -> None:
 
 
 # fault: W17
-def test_a_thousand_seeds_do_fit_and_too_many_are_refused_by_name() -> None:
+def test_hundreds_of_seeds_fit_and_more_are_refused_by_the_name_of_their_instance() -> None:
     from dataclasses import replace
 
     def many(count: int) -> Metadata:
-        entry = SeedEntry(name="x", kind="sql-file", hash=KEY)
+        entry = SeedEntry(name="x" * 63, kind="sql-file-git-revision", hash=KEY)
         return replace(METADATA, seeds=(entry,) * count)
 
-    assert Metadata.from_labels(many(500).to_labels()) == many(500)
-    with pytest.raises(CacheError, match="too many seeds"):
-        many(5000).to_labels()
+    assert Metadata.from_labels(many(300).to_labels()) == many(300)
+    with pytest.raises(CacheError, match="instance 'main' has too many seeds to describe in a label: 400"):
+        many(400).to_labels()

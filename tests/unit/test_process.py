@@ -6,25 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral.errors import ProcessError
-from pg_ephemeral.process import Invocation, capture, foreground, guarded
+from pg_ephemeral.process import Invocation, Overdue, capture, foreground, guarded
+from support.processes import alive, pid_in, wait_until_gone
 
 
 def sh(script: str, **options: object) -> Invocation:
     return Invocation(argv=("sh", "-c", script), **options)  # type: ignore[arg-type] # a short test helper
-
-
-def await_(condition: object, within: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + within
-    while not condition():  # type: ignore[operator] # any callable
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.01)
 
 
 # acceptance: 202, 205
@@ -91,7 +83,41 @@ def test_guarded_raises_what_the_source_of_stdin_raises() -> None:
 
 def test_guarded_leaves_no_background_job_behind(tmp_path: Path) -> None:
     assert guarded(sh(f"sleep 300 & echo $! >{tmp_path}/pid")) == 0
-    await_(lambda: not alive(int((tmp_path / "pid").read_text())))
+    wait_until_gone(pid_in(tmp_path / "pid"))
+
+
+def test_guarded_does_not_wait_for_who_else_has_the_programs_streams(tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    out: list[bytes] = []
+    script = f"echo out; echo said >&2; printf unended >&2; sleep 300 & echo $! >{tmp_path}/pid"
+    assert guarded(sh(script), line=lines.append, stdout=out.append) == 0
+    assert (b"".join(out), lines) == (b"out\n", [b"said\n", b"unended"])
+    wait_until_gone(pid_in(tmp_path / "pid"))
+
+
+def test_nor_for_one_that_left_the_group(tmp_path: Path) -> None:
+    lines: list[bytes] = []
+    leaves = f"import os, time; os.setsid(); open('{tmp_path}/pid', 'w').write(str(os.getpid())); time.sleep(300)"
+    script = f'"{sys.executable}" -c "{leaves}" & while [ ! -s {tmp_path}/pid ]; do :; done; echo said >&2'
+    try:
+        assert guarded(sh(script), stdin=(b"x" * 65536 for _ in range(9)), line=lines.append) == 0
+        assert lines == [b"said\n"]
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_guarded_ends_what_takes_too_long(tmp_path: Path) -> None:
+    with pytest.raises(Overdue, match=r"^sh did not end within 0\.2 s$"):
+        guarded(sh(f"sleep 300 & echo $! >{tmp_path}/pid; wait"), timeout=0.2)
+    wait_until_gone(pid_in(tmp_path / "pid"))
+    assert guarded(sh("exit 3"), timeout=20) == 3
+
+
+def test_guarded_gives_lines_of_any_length() -> None:
+    lines: list[bytes] = []
+    script = "head -c 300000 /dev/zero >&2; printf '\\r\\n\\nlast\\n' >&2"
+    assert guarded(sh(script), line=lines.append) == 0
+    assert [len(line) for line in lines] == [300_002, 1, 5]
 
 
 CHILD = """
@@ -105,12 +131,11 @@ guarded(Invocation(argv=("sh", "-c", "sleep 300 & echo $! >$0; wait", sys.argv[1
 def test_a_guarded_program_dies_with_us(tmp_path: Path, number: signal.Signals) -> None:
     pid_file = tmp_path / "pid"
     ours = subprocess.Popen([sys.executable, "-c", CHILD, str(pid_file)], stderr=subprocess.DEVNULL)
-    await_(lambda: pid_file.exists() and pid_file.read_text().strip())
-    pid = int(pid_file.read_text())
+    pid = pid_in(pid_file)
     assert alive(pid)
     ours.send_signal(number)
     ours.wait()
-    await_(lambda: not alive(pid))
+    wait_until_gone(pid)
 
 
 WRAPPER = """
@@ -139,11 +164,3 @@ def test_an_interrupt_from_the_terminal_is_the_wrapped_programs_business() -> No
     os.killpg(ours.pid, signal.SIGINT)
     assert ours.wait(20) == 17
     ours.stdout.close()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie that nobody reaps yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

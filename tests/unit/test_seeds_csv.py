@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pg_ephemeral.errors import InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.seeds.base import SeedName
 from pg_ephemeral.seeds.csv import CsvFile, LoadedCsv
+from pg_ephemeral.seeds.csv_ends import quoted_ends
 from pg_ephemeral.seeds.encodings import python_encoding
 from support.seed_target import FakeTarget, load, write
 
@@ -149,6 +151,37 @@ def test_everything_it_depends_on_is_in_the_key(options: dict[str, str], tmp_pat
 
 def test_two_names_of_an_encoding_are_one_in_the_key(tmp_path: Path) -> None:
     assert loaded("a\n", tmp_path, encoding="UTF8").inputs == loaded("a\n", tmp_path).inputs
+
+
+class TestEnds:
+    """Lines that end the data for older servers."""
+
+    @pytest.mark.parametrize(
+        ("content", "options", "sent"),
+        [
+            ("a\n1\n\\.\n2\n", {}, 'a\n1\n"\\".\n2\n'),
+            ("a\r\n\\.\r\n\\.", {}, 'a\r\n"\\".\r\n"\\".'),
+            ("a\n\\. \n \\.\n\\.x\n\\\n", {}, "a\n\\. \n \\.\n\\.x\n\\\n"),
+            ('a\n"x\n\\.\ny"\n', {}, 'a\n"x\n"\\".\ny"\n'),
+            ("a\n\\.\n", {"quote": "'"}, "a\n'\\'.\n"),
+            ("a\\b\n\\.\n", {"delimiter": "\\"}, 'a\\b\n\\"."\n'),
+        ],
+    )
+    def test_they_are_quoted(self, content: str, options: dict[str, str], sent: str) -> None:
+        dialect = {"quote": '"', "delimiter": ",", **options}
+        assert b"".join(quoted_ends([content.encode()], **dialect)) == sent.encode()
+
+    @given(st.lists(st.text(st.sampled_from('\\.\r\nx"'), max_size=5), max_size=12))
+    def test_whatever_the_pieces(self, pieces: list[str]) -> None:
+        def quoted(pieces: list[str]) -> bytes:
+            return b"".join(quoted_ends([piece.encode() for piece in pieces], quote='"', delimiter=","))
+
+        whole = "".join(pieces)
+        assert quoted(pieces) == quoted([whole])
+        assert [line.replace('"\\".', "\\.") for line in re.split("[\r\n]", quoted(pieces).decode())] == [
+            line.replace('"\\".', "\\.") for line in re.split("[\r\n]", whole)
+        ]
+        assert "\\." not in re.split("[\r\n]", quoted(pieces).decode())
 
 
 class TestContent:

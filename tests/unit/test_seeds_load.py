@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral.chain import BaseIdentity, ClusterInputs, RootInputs, make_chain
+from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.seeds import (
     KINDS,
     Command,
@@ -62,8 +64,16 @@ class TestEveryKind:
         assert loaded.key_kind == kind
         assert loaded.needs_build is (kind == "container-script")
 
-    def test_what_it_tells_of_itself_holds_no_content(self, kind: str) -> None:
-        assert SECRET not in str(SEEDS[kind].describe())
+    # fault: W51
+    def test_it_has_a_timeout_that_is_no_input(self, kind: str, project: Path) -> None:
+        assert SEEDS[kind].timeout is None
+        limited = replace(SEEDS[kind], timeout=0.5)  # type: ignore[type-var] # every kind is a dataclass
+        assert isinstance(limited, Seed)
+        assert limited.timeout == 0.5
+        assert load(limited, project).inputs == load(SEEDS[kind], project).inputs
+        for none in (0, -1, float("nan")):
+            with pytest.raises(InvalidValue, match="timeout"):
+                replace(SEEDS[kind], timeout=none)  # type: ignore[type-var] # as above
 
     def test_its_inputs_hold_no_path_of_this_machine(self, kind: str, project: Path) -> None:
         assert str(project) not in str(load(SEEDS[kind], project).inputs)

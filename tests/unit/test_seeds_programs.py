@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from pg_ephemeral.errors import InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.seeds.base import SeedName
 from pg_ephemeral.seeds.command import Command, Script
 from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, KeyCommand, KeyPaths, KeyScript, NoCache
+from support.processes import pid_in, wait_until_gone
 from support.seed_target import FakeTarget, load, program, write
 
 NAME = SeedName("migrate")
@@ -158,6 +163,18 @@ class TestKey:
         assert load(script("x"), tmp_path, cacheable=False).inputs is None
 
 
+# fault: W51
+@pytest.mark.parametrize("kind", ["command", "script"])
+def test_one_that_takes_longer_than_it_may_fails(tmp_path: Path, kind: str) -> None:
+    text = "sleep 300 & echo $! >pid; wait"
+    slow = command("sh", "-c", text) if kind == "command" else script(text)
+    with pytest.raises(SeedFailed) as caught:
+        load(replace(slow, timeout=0.3), tmp_path).apply(FakeTarget(directory=tmp_path))
+    assert caught.value.message == "seed 'migrate' did not end within 0.3 s, its timeout"
+    wait_until_gone(pid_in(tmp_path / "pid"))
+    load(replace(script("true"), timeout=20), tmp_path).apply(FakeTarget(directory=tmp_path))
+
+
 class TestKeyPrograms:
     # fault: W47
     def test_they_run_in_the_config_files_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,6 +202,29 @@ class TestKeyPrograms:
         assert inputs is not None
         assert inputs["cache"]["key"] == sha256(b"1\n")
         assert capfd.readouterr() == ("", "careful\n")
+
+    # fault: W25
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+    def test_none_of_their_children_outlives_us(self, tmp_path: Path, number: signal.Signals) -> None:
+        keyed = "sleep 300 & echo $! >pid; wait"
+        loading = (
+            "import sys\nfrom pathlib import Path\nfrom pg_ephemeral.seeds import KeyScript, Script\n"
+            "from pg_ephemeral.cli.signals import Signals\nfrom pg_ephemeral.seeds.base import LoadContext\n"
+            "Signals().install()\n"
+            f"seed = Script(name='x', script='true', cache=KeyScript(script={keyed!r}))\n"
+            "seed.load(LoadContext(directory=Path(sys.argv[1])))"
+        )
+        ours = subprocess.Popen([sys.executable, "-c", loading, str(tmp_path)], stderr=subprocess.DEVNULL)
+        pid = pid_in(tmp_path / "pid")
+        ours.send_signal(number)
+        ours.wait(20)
+        wait_until_gone(pid)
+
+    def test_what_one_leaves_running_is_not_waited_for(self, tmp_path: Path) -> None:
+        inputs = load(script("x", KeyScript(script="sleep 300 & echo $! >pid; echo 1")), tmp_path).inputs
+        assert inputs is not None
+        assert inputs["cache"]["key"] == sha256(b"1\n")
+        wait_until_gone(pid_in(tmp_path / "pid"))
 
     # acceptance: 97, 98
     def test_one_that_fails_names_the_seed(self, tmp_path: Path) -> None:
@@ -227,6 +267,8 @@ class TestKeyPaths:
             (("b/*.sql", "b/1.*", "a.txt"), ["a.txt", "b/1.sql", "b/2.sql"]),
             (("*.sql",), ["link.sql"]),
             (("../shared/*.sql",), ["../shared/s.sql"]),
+            ((".",), ["a.txt", "b/1.sql", "b/2.sql", "b/4.txt", "b/deep/3.sql", "link.sql"]),
+            (("./",), ["a.txt", "b/1.sql", "b/2.sql", "b/4.txt", "b/deep/3.sql", "link.sql"]),
         ],
     )
     def test_patterns(self, paths: tuple[str, ...], found: list[str], project: Path) -> None:

@@ -68,12 +68,21 @@ class TestKey:
         write(tmp_path, rows_csv="2\n")
         assert load(sql_file(), tmp_path).inputs != before
 
+    def test_so_are_files_that_become_large_objects(self, tmp_path: Path) -> None:
+        write(tmp_path, a_sql="\\lo_import 'logo.png' 'a comment' \\\\ SELECT 1;\n", logo_png="1")
+        loaded = load(sql_file(), tmp_path)
+        assert loaded.inputs is not None
+        assert loaded.inputs["copies"] == {"logo.png": hashlib.sha256(b"1").hexdigest()}
+        assert loaded.reads_files
+
+    def test_a_large_object_only_psql_knows_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path, a_sql="\n\\lo_import :file\n")
+        with pytest.raises(SeedLoadError, match=r"^seed .*: a\.sql:2: only psql can know the name of this file"):
+            load(sql_file(), tmp_path)
+
     def test_it_is_none_behind_a_seed_that_is_not_cached(self, tmp_path: Path) -> None:
         write(tmp_path, a_sql="SELECT 1;\n")
         assert load(sql_file(), tmp_path, cacheable=False).inputs is None
-
-    def test_labels_show_nothing_of_the_text(self) -> None:
-        assert "secret" not in str(statement("SELECT 'secret'").describe())
 
 
 class TestText:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pg_ephemeral.seeds.sql_scan import CopyFile, Event, Include, Scanner
+from pg_ephemeral.seeds.sql_scan import DataFile, Event, Include, Scanner
 
 
 def scan(text: bytes, scanner: Scanner | None = None) -> list[Event]:
@@ -119,7 +119,24 @@ def test_an_include_knows_whether_a_statement_waits(text: bytes, inside: bool) -
     ],
 )
 def test_files_that_copy_reads_are_found(text: bytes, file: bytes | None) -> None:
-    assert scan(text) == ([] if file is None else [CopyFile(file=file)])
+    assert scan(text) == ([] if file is None else [DataFile(file=file)])
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        (rb"\lo_import a.png", [b"a.png"]),
+        (rb"\lo_import 'a b.png' 'its comment'; SELECT 1;", [b"a b.png"]),
+        (rb"\lo_import a.png \\ \lo_import b.png", [b"a.png", b"b.png"]),
+        (rb"\lo_import :name", [None]),
+        (rb"\lo_import", []),
+        (rb"\lo_export 1234 a.png", []),
+        (rb"SELECT '\lo_import a.png';", []),
+        (b"\\restrict x\n\\lo_import a.png", []),
+    ],
+)
+def test_files_that_become_large_objects_are_found(text: bytes, files: list[bytes | None]) -> None:
+    assert scan(text) == [DataFile(file=file) for file in files]
 
 
 @pytest.mark.parametrize(

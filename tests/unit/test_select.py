@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral import Definition
 from pg_ephemeral.backends.select import select
-from pg_ephemeral.errors import BackendError, ConfigError, PostgresNotFound
+from pg_ephemeral.cli.signals import Signals
+from pg_ephemeral.errors import BackendError, ConfigError, Interrupted, PostgresNotFound
 from support import machine
 
 ABSENT = 'echo "[]"; echo "No such image: $3" >&2; exit 1'
@@ -36,6 +38,17 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
             (programs / name).chmod(0o755)
 
     return install
+
+
+@pytest.fixture
+def handled_signals() -> Iterator[Signals]:
+    """The signals handled as the command line does it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signals = Signals()
+    signals.install()
+    yield signals
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def configure(home: Path, text: str | bytes) -> Path:
@@ -91,6 +104,18 @@ def test_this_machines_postgresql_if_no_engine_works(install: Install, tmp_path:
     install(docker=DOWN, podman=BROKEN)
     assert select(installed(), environment={"HOME": str(tmp_path)}).name == "embedded"
     assert [call.split()[0] for call in calls(tmp_path)] == ["docker", "podman"]
+
+
+# fault: W25
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_search(
+    install: Install, tmp_path: Path, handled_signals: Signals, number: signal.Signals
+) -> None:
+    install(docker=f"kill -{number.name.removeprefix('SIG')} $PPID; exec /bin/sleep 60", podman=ABSENT)
+    with pytest.raises(Interrupted) as caught:
+        select(NOWHERE, environment={"HOME": str(tmp_path)})
+    assert caught.value.exit_code == handled_signals.exit_code == 128 + number
+    assert [call.split()[0] for call in calls(tmp_path)] == ["docker"]
 
 
 # fault: W33

@@ -51,6 +51,9 @@ class ServerSpec:
     files: Path | None = None
     #: Whether a stage is to be made of what this start of the server writes.
     for_stage: bool = False
+    #: Whether seeds are to be applied: until ``admit`` ends that, ``control`` needs no password where it is a socket of
+    #: ours alone, and neither do the programs of ``tool``.
+    seeding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,14 @@ class Handle(Protocol):
         """Whether the server has ended, or does so within that many seconds."""
         ...
 
+    def admit(self, *, seeding: bool) -> None:
+        """Give the superuser of the running server its password again, whatever a seed did to it.
+
+        Unless ``seeding`` goes on, nobody gets in from here without it any more. Raises ``ClientError`` when that role
+        is not let in, and ``ServerError`` when the server is gone.
+        """
+        ...
+
     @property
     def log_file(self) -> Path | None:
         """Where the server logs to, if that is a file here."""
@@ -136,10 +147,11 @@ class Handle(Protocol):
         """
         ...
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """Run the script of a seed as root where the server's files are, with the server stopped.
 
-        What it prints goes to our stderr. Only a backend that ``builds`` can. Raises ``SeedFailed``.
+        What it prints goes to our stderr. Only a backend that ``builds`` can. Raises ``SeedFailed``, and ``Overdue``
+        when it has not ended after ``timeout`` seconds.
         """
         ...
 

@@ -24,14 +24,14 @@ from pg_ephemeral.chain import BaseIdentity, CacheKey
 from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, SeedFailed, StageGone
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir
+from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir, cache_override
 from pg_ephemeral.postgres import account as accounts
 from pg_ephemeral.postgres import binaries, datadir
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation, Request
 from pg_ephemeral.postgres.cluster import Cluster
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.datadir import Owner
+from pg_ephemeral.postgres.datadir import FIRST_SEGMENT, Owner
 from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.postgres.initdb import initialise, options
 from pg_ephemeral.postgres.relocate import can_enter, readable_for
@@ -75,6 +75,10 @@ class EmbeddedHandle:
         """Whether it has ended, or does so in time."""
         return self.cluster.ended(within)
 
+    def admit(self, *, seeding: bool) -> None:
+        """By the unix socket, which is open for as long as seeds are applied."""
+        self.cluster.admit(seeding=seeding)
+
     @property
     def log_file(self) -> Path | None:
         """The file the server logs to."""
@@ -100,7 +104,7 @@ class EmbeddedHandle:
         found = shutil.which(argv[0], path=environment["PATH"]) if argv else None
         return Invocation(argv=(found or argv[0], *argv[1:]), env=environment, cwd=directory)
 
-    def run_script(self, script: str, *, seed: str) -> None:
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002 -- none is run
         """Never: there is no image to run it in, and this host is not to be changed."""
         raise SeedFailed(f"seed {seed!r}: the embedded backend cannot run a script of {len(script)} bytes", seed=seed)
 
@@ -124,9 +128,10 @@ class EmbeddedBackend:
     def images(self) -> Stages:
         """The store below the cache directory."""
         account = self._account
-        root = self._given_cache or (
-            SYSTEM_CACHE if account.foreign and CACHE_VARIABLE not in os.environ else cache_dir()
-        )
+        root = self._given_cache or cache_override()
+        if root is None:
+            closed = account.foreign or account.barrier(cache_dir()) is not None
+            root = SYSTEM_CACHE if closed else cache_dir()
         return Stages(root / NAME / _LAYOUT, owner=_owner(account))
 
     def info(self) -> BackendInfo:
@@ -167,10 +172,12 @@ class EmbeddedBackend:
         """Freeze, take the password out, shut down, and seal what changed beside what did not."""
         ours = _own(handle)
         cluster = ours.cluster
+        # Of a server that was stopped before, only segments that are needed are left.
+        since: str | None = FIRST_SEGMENT
         if cluster.running:
-            settle(cluster.control, cluster.control_of)
+            since = settle(cluster.control, cluster.control_of)
             cluster.stop()
-        self.images.add(reference, labels, cluster.data, wal_file=cluster.redo_wal_file(), parent=ours.origin)
+        self.images.add(reference, labels, cluster.data, wal=cluster.needed_wal(since=since), parent=ours.origin)
         ours.origin = key_of(reference)
 
     def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
@@ -247,17 +254,17 @@ class EmbeddedBackend:
 
     def _give(self, path: Path) -> None:
         """Let the servers' user have the directory, if that is another one. Raises ``CacheError`` if it cannot."""
-        owner = _owner(self._account)
+        owner, hint = _owner(self._account), f"set {CACHE_VARIABLE} to a directory that every user can pass through"
         if owner is None:
+            if (barrier := self._account.barrier(path)) is not None:
+                raise CacheError(f"{path} is out of reach for servers, as {barrier} is another user's", hint=hint)
             return
         # The directory above as well, or the keeper could not remove this one.
         for directory in (path.parent, path):
             shutil.chown(directory, owner.uid, owner.gid)
         if not can_enter(self._account, path):
-            raise CacheError(
-                f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as",
-                hint=f"set {CACHE_VARIABLE} to a directory that every user can pass through",
-            )
+            message = f"{self.images.root} is out of reach for user {self._account.name}, whom servers run as"
+            raise CacheError(message, hint=hint)
 
 
 def _request(image: ImageWord, *, tls: bool) -> Request:
@@ -285,6 +292,7 @@ def _settings(spec: ServerSpec, *, before: Settings | None = None) -> Settings:
         certificates=certificates,
         hostname=spec.tls,
         application_name=spec.application_name,
+        seeding=spec.seeding,
     )
 
 

@@ -30,7 +30,7 @@ from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue, StageGone
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.paths import ensure_directory, unusable
-from pg_ephemeral.postgres.datadir import Owner, Tree, remove, seal
+from pg_ephemeral.postgres.datadir import Owner, Tree, WalSegments, remove, seal
 
 
 class _About(msgspec.Struct):
@@ -125,12 +125,12 @@ class Stages:
         labels: Mapping[str, str],
         working: Path,
         *,
-        wal_file: str,
+        wal: WalSegments,
         parent: CacheKey | None,
     ) -> None:
         """Seal a stopped server's data directory as a stage. The first to add a key wins; names add up."""
         with self.place(reference) as stage:
-            tree = seal(working, stage / "data", wal_file=wal_file, parent=self._parent(parent), owner=self.owner)
+            tree = seal(working, stage / "data", wal=wal, parent=self._parent(parent), owner=self.owner)
             self.describe(stage, labels, tree, parent=parent)
 
     @contextmanager

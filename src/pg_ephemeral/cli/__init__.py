@@ -14,7 +14,7 @@ import click
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.signals import Signals
 from pg_ephemeral.cli.tree import PROGRAM, program
-from pg_ephemeral.errors import PgEphemeralError
+from pg_ephemeral.errors import Interrupted, PgEphemeralError
 
 _COMPLETION_VARIABLE = "_PG_EPHEMERAL_COMPLETE"
 _USAGE = 2
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
         message = error.format_message().rstrip(".")
         output.failure(message[:1].lower() + message[1:], hint=f"{path} --help")
         return _USAGE
-    except PgEphemeralError as error:
+    except (PgEphemeralError, Interrupted) as error:
         output.failure(error.message, detail=error.detail, hint=error.hint)
         return error.exit_code
     except KeyboardInterrupt:

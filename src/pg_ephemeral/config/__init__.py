@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from pg_ephemeral.config.file import Document, load_document
 from pg_ephemeral.config.model import FILE, FileSettings, InstanceSettings, Settings
-from pg_ephemeral.config.overrides import NO_OVERRIDES, Overrides, merge_parameters
+from pg_ephemeral.config.overrides import NO_OVERRIDES, Overrides
 from pg_ephemeral.config.position import KeyPath
 from pg_ephemeral.config.read import close, located, read
 from pg_ephemeral.definition import DEFAULT_INSTANCE, BackendChoice, Definition, InstanceName
@@ -100,7 +100,7 @@ def load(
     """The instances of the file ``path``, or of the one found from ``search_from`` upwards, or of no file.
 
     ``search_from`` is the working directory unless given. Raises ``ConfigError``: a named file that is missing, any
-    file that cannot be read, what is wrong in it.
+    file that cannot be read, what is wrong in it; ``DefinitionError`` for an override that it does not go with.
     """
     if path is not None:
         return _load(Path(path), shown=str(path), overrides=overrides)
@@ -149,9 +149,12 @@ def _definitions(
     definitions = {}
     for name, instance in instances.items():
         merged = _merge(file.settings, instance.settings, above)
-        with located(document, ("instances", name), at_key=True) if document else nullcontext():
-            if document and merged.get("tls"):
+        if merged.get("tls"):
+            if document:
                 _check_tls(name, merged["parameters"], (instance.settings, file.settings), document)
+            # No place in the file is at fault for what was said elsewhere.
+            parameters.check(overrides.parameters, tls=True)
+        with located(document, ("instances", name), at_key=True) if document else nullcontext():
             definitions[name] = Definition(
                 instance=name, backend=backend, seeds=instance.seeds, directory=directory, **merged
             )
@@ -164,7 +167,7 @@ def _merge(*layers: Settings) -> dict[str, Any]:
     for layer in layers:
         given = {item.name: getattr(layer, item.name) for item in fields(layer)}
         merged |= {name: value for name, value in given.items() if value is not None}
-    return merged | {"parameters": merge_parameters(*(layer.parameters for layer in layers))}
+    return merged | {"parameters": parameters.merge(*(layer.parameters for layer in layers))}
 
 
 def _check_tls(

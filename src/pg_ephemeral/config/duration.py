@@ -1,4 +1,4 @@
-"""Durations as configuration writes them: ``30s``, ``1m 30s``, ``500ms``. Text to seconds, and nothing else.
+"""Durations as configuration writes them: ``30s``, ``1m 30s``, ``500ms``. Text to seconds, and the shape of such text.
 
 One or more whole numbers, each with its unit, with or without white space between and around them. They add up.
 """
@@ -11,9 +11,10 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
 
+from pg_ephemeral.config.shape import Text
 from pg_ephemeral.errors import InvalidValue
 
-__all__ = ["DURATION_PATTERN", "UNITS", "parse_duration"]
+__all__ = ["DURATION_PATTERN", "TIMEOUT", "UNITS", "parse_duration"]
 
 _DAY = 86_400
 #: Every spelling of a unit, with its length in seconds. A month is a twelfth of a year, a year 365.25 days.
@@ -88,3 +89,20 @@ def _length(text: str, *, digits: str, unit: str) -> Fraction:
     if len(significant) > _DIGITS:
         raise InvalidValue(f"duration {text!r} is more than 100 years", kind="out-of-range")
     return int(significant) * UNITS[unit]
+
+
+def _timeout(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds > 0:
+        raise InvalidValue(f"duration {text!r} is not more than 0 s", kind="not-positive")
+    return seconds
+
+
+#: A time in which something must be done, in seconds.
+TIMEOUT: Final = Text(
+    parse=_timeout,
+    expected='a duration, such as "30s"',
+    pattern=DURATION_PATTERN,
+    suffix="s",
+    examples=("30s", "1m 30s", "500ms"),
+)

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from pg_ephemeral.config.duration import DURATION_PATTERN, parse_duration
+from pg_ephemeral.config.duration import TIMEOUT
 from pg_ephemeral.config.seeds import SEEDS
 from pg_ephemeral.config.shape import Choice, Key, Named, Scalar, Switch, Table, Text
 from pg_ephemeral.definition import BackendChoice, InstanceName, Tls
-from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
 from pg_ephemeral.postgres import names, parameters
@@ -74,13 +73,6 @@ def _file(
     return FileSettings(settings=_settings(**values), backend=backend, instances=instances)
 
 
-def _timeout(text: str) -> float:
-    seconds = parse_duration(text)
-    if not seconds > 0:
-        raise InvalidValue(f"duration {text!r} is not more than 0 s", kind="not-positive")
-    return seconds
-
-
 def _parameter(name: str, value: object) -> str:
     text = parameters.value_text(value, name=name)
     parameters.check({name: text}, tls=False)
@@ -121,14 +113,8 @@ _HOST_NAME = Text(
     longest=253,
     examples=("localhost", "postgresql.example.com"),
 )
-_TIMEOUT = Text(
-    parse=_timeout,
-    expected='a duration, such as "30s"',
-    pattern=DURATION_PATTERN,
-    suffix="s",
-    examples=("30s", "1m 30s", "500ms"),
-)
 _IDENTIFIER = r"^[^\u0000]+$"
+_ROLE = r"^(?!pg_|public$|none$)[^\u0000]+$"
 
 _SSL = Table(
     description="Serve TLS only, with a throwaway certificate that clients verify in full.",
@@ -167,7 +153,7 @@ _SETTINGS: Mapping[str, Key] = {
     ),
     "ssl_config": Key(shape=_SSL, description=_SSL.description),
     "wait_available_timeout": Key(
-        shape=_TIMEOUT, default="10s", description="How long a server may take until it answers."
+        shape=TIMEOUT, default="10s", description="How long a server may take until it answers."
     ),
     "database": Key(
         shape=Text(parse=partial(names.identifier, what="database"), pattern=_IDENTIFIER, longest=63),
@@ -175,7 +161,7 @@ _SETTINGS: Mapping[str, Key] = {
         description="The database that seeds and clients connect to.",
     ),
     "superuser": Key(
-        shape=Text(parse=partial(names.identifier, what="superuser"), pattern=_IDENTIFIER, longest=63),
+        shape=Text(parse=partial(names.role_name, what="superuser"), pattern=_ROLE, longest=63),
         default="postgres",
         description="The name of the superuser.",
     ),

@@ -12,15 +12,7 @@ from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Registry
 from pg_ephemeral.postgres import parameters
 
-__all__ = ["NO_OVERRIDES", "Overrides", "merge_parameters"]
-
-
-def merge_parameters(*layers: Mapping[str, str]) -> dict[str, str]:
-    """The parameters of all ``layers``; of a name in several the last, whatever its case: PostgreSQL ignores it."""
-    merged: dict[str, tuple[str, str]] = {}
-    for layer in layers:
-        merged |= {name.lower(): (name, value) for name, value in layer.items()}
-    return dict(merged.values())
+__all__ = ["NO_OVERRIDES", "Overrides"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +58,7 @@ class Overrides:
             backend=None if backend is None else BackendChoice.parse(backend),
             image=None if image is None else ImageWord.parse(image),
             cache_registry=None if cache_registry is None else Registry.parse(cache_registry),
-            parameters=merge_parameters(*(dict([parameters.parse_assignment(text)]) for text in assignments)),
+            parameters=parameters.merge(*(dict([parameters.parse_assignment(text)]) for text in assignments)),
             ssl_hostname=ssl_hostname,
         )
 

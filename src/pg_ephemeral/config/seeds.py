@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from pg_ephemeral.config.duration import TIMEOUT
 from pg_ephemeral.config.shape import Items, Key, Named, Table, Text, Variants
 from pg_ephemeral.postgres import names
 from pg_ephemeral.seeds import (
@@ -96,13 +97,20 @@ _CACHE = Variants(
 )
 _CACHE_KEY = Key(shape=_CACHE, description="When the result may be used again; its own text, unless set.")
 
+_TIMEOUT_KEY = Key(shape=TIMEOUT, description="How long it may take; then it fails. As long as it takes, unless set.")
+
 _NOT_CACHEABLE = {"cache": "only command and script seeds have a cache setting; this one is keyed by its content"}
 
 
 def _seed(kind: Callable[..., Seed], description: str, keys: Mapping[str, Key]) -> Table:
     """A table that makes a seed once its name is known."""
     misplaced = {} if "cache" in keys else _NOT_CACHEABLE
-    return Table(description=description, keys=keys, build=partial(partial, kind), misplaced=misplaced)
+    return Table(
+        description=description,
+        keys={**keys, "timeout": _TIMEOUT_KEY},
+        build=partial(partial, kind),
+        misplaced=misplaced,
+    )
 
 
 def _csv_file(*, table: Mapping[str, str], **values: Any) -> CsvFile:

@@ -73,14 +73,7 @@ def connect(control: Conninfo, *databases: str) -> Client:
 
 
 def _connect(control: Conninfo, database: str) -> Client:
-    conninfo = replace(control, database=database, application_name=APPLICATION)
-    client = Client(clients.connect_raw(conninfo, autocommit=True, prepare_threshold=None, options=clones.UNHINDERED))
-    try:
-        clones.unhindered(client)
-    except BaseException:
-        client.close()
-        raise
-    return client
+    return clients.connect_unhindered(replace(control, database=database, application_name=APPLICATION))
 
 
 @contextmanager

@@ -13,8 +13,10 @@ import os
 import pwd
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from pg_ephemeral.errors import BackendError, ProcessError
+from pg_ephemeral.paths import barrier
 from pg_ephemeral.process import Invocation, capture
 
 #: Names the user that servers run as when we are root, instead of a user namespace.
@@ -38,6 +40,15 @@ class Account:
     def foreign(self) -> bool:
         """Whether it is another user than ourselves, who must be given files and able to read programs."""
         return self.uid is not None
+
+    def barrier(self, path: Path) -> Path | None:
+        """The directory on the way into ``path`` that servers cannot pass through; None if there is none.
+
+        In a user namespace root has its own rights alone: it cannot even look into what is closed and another's.
+        """
+        if self.uid is not None and self.gid is not None:
+            return barrier(path, uid=self.uid, gid=self.gid)
+        return barrier(path, uid=os.geteuid(), gid=os.getegid()) if self.prefix else None
 
 
 def choose() -> Account:

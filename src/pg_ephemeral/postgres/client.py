@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: How long a server may take to answer a connection attempt, in seconds, unless the caller says.
 CONNECT_TIMEOUT: Final = 10.0
 
+#: How long a statement of ours may wait for a lock that nothing should hold, in seconds.
+LOCK_TIMEOUT: Final = 10.0
+
 #: What to say instead of nothing where nothing would not mean libpq's own default.
 _NEUTRAL: Final = {
     "client_encoding": "UTF8",
@@ -39,6 +42,16 @@ _HIDDEN: Final = ("PGSERVICE", "PGDATESTYLE", "PGTZ", "PGGEQO")
 _hiding = threading.Lock()
 
 _log = logging.getLogger(__name__)
+
+#: The ``options`` of a connection that no default of the server, of a database or of a role is to hinder. A connection
+#: that applies seeds has none of them: what the user sets is what the seeds get.
+_UNHINDERED: Final = (
+    "-c role=none -c default_transaction_read_only=off -c lock_timeout={lock_timeout}ms -c statement_timeout=0"
+)
+#: The same for parameters that not every version has, with the first that has them.
+_UNLIMITED: Final = (("idle_session_timeout", 140_000), ("transaction_timeout", 170_000))
+#: How a server ends a session that one of these gave too little time, and what is left of one that it ended before.
+_TIMED_OUT: Final = frozenset({"57P05", "25P04", None})
 
 _TERMINATE: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -59,7 +72,7 @@ _CHANGED_TABLES: Final = """
 #: What was committed with ``synchronous_commit`` off cannot be marked visible to all until its WAL is written. The
 #: message is a record for this commit to write and everything before it; nobody reads it.
 _FLUSH: Final = """
-    SET synchronous_commit TO on;
+    SET synchronous_commit TO local;
     SELECT pg_logical_emit_message(true, 'pg-ephemeral', '')
 """
 
@@ -132,7 +145,34 @@ def connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client:
 
     ``timeout`` is in seconds, of which psycopg takes whole ones and at least 2. Raises ``ClientError``.
     """
-    keywords = {} if timeout is None else {"connect_timeout": str(max(1, round(timeout)))}
+    return _connect(conninfo, timeout)
+
+
+def connect_unhindered(conninfo: Conninfo, *, timeout: float | None = None, lock_timeout: float = 0.0) -> Client:
+    """Connect for a purpose of our own: no time limit and no default of the user's applies to it.
+
+    ``lock_timeout`` is in seconds; 0 is for ever. Raises ``ClientError``.
+    """
+    options = _UNHINDERED.format(lock_timeout=round(lock_timeout * 1000))
+    connection = _connect(conninfo, timeout, options=options)
+    names = [name for name, since in _UNLIMITED if connection.raw.info.server_version >= since]
+    try:
+        connection.execute("; ".join(f"SET {name} = 0" for name in names))
+    except ClientError as error:
+        connection.close()
+        if error.sqlstate not in _TIMED_OUT:
+            raise
+        # Even that took too long. Now that the version is known it can be said from the beginning.
+        return _connect(conninfo, timeout, options=" ".join([options, *(f"-c {name}=0" for name in names)]))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(conninfo: Conninfo, timeout: float | None, **keywords: str) -> Client:
+    if timeout is not None:
+        keywords["connect_timeout"] = str(max(1, round(timeout)))
     return Client(connect_raw(conninfo, autocommit=True, prepare_threshold=None, **keywords))
 
 
@@ -145,18 +185,18 @@ def connect_raw(conninfo: Conninfo, **keywords: Any) -> psycopg.Connection[Any]:
 
 
 def try_connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client | None:
-    """Connect, or None when the server is not up yet; for use in a loop.
+    """As ``connect_unhindered``, waiting for locks no longer than ``LOCK_TIMEOUT``; None when the server is not up yet.
 
-    Not up is: no socket, connection refused, no answer, or "cannot connect now" (SQLSTATE 57P03). Raises
-    ``ClientError`` for everything else, such as a wrong password.
+    For use in a loop. Not up is: no socket, connection refused, no answer, or "cannot connect now" (SQLSTATE 57P03).
+    Raises ``ClientError`` for everything else, such as a wrong password.
     """
     try:
-        return connect(conninfo, timeout=timeout)
+        return connect_unhindered(conninfo, timeout=timeout, lock_timeout=LOCK_TIMEOUT)
     except ClientError:
         # libpq does not tell a caller why; and asked again, a server that comes up at this moment gives another answer.
         if not accepts(conninfo, timeout=CONNECT_TIMEOUT if timeout is None else timeout):
             return None
-        return connect(conninfo, timeout=timeout)
+        return connect_unhindered(conninfo, timeout=timeout, lock_timeout=LOCK_TIMEOUT)
 
 
 def terminate_clients(client: Client, *, timeout: float = 10.0) -> None:

@@ -91,22 +91,9 @@ _COPY_PROPERTIES: Final = """
     COMMIT
 """
 
-#: The ``options`` of a connection that a server's own parameters are not to hinder.
-UNHINDERED: Final = "-c default_transaction_read_only=off -c lock_timeout=0 -c statement_timeout=0"
-
-#: The same, for parameters that not every version has.
-_UNLIMITED: Final = """
-    SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')
-"""
-
 _SESSIONS: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()
 """
-
-
-def unhindered(client: Client) -> None:
-    """Free a connection made with ``UNHINDERED`` of the other time limits, too. Raises ``ClientError``."""
-    client.rows(_UNLIMITED)
 
 
 def strategies(client: Client) -> tuple[Strategy, ...]:

@@ -21,10 +21,10 @@ from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation
 from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.datadir import remove
+from pg_ephemeral.postgres.datadir import WalSegments, remove
 from pg_ephemeral.postgres.initdb import server_environment
 from pg_ephemeral.postgres.keeper import Keeper, Order
-from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.names import quote_identifier, random_password
 from pg_ephemeral.postgres.server_settings import (
     LOOPBACK,
     SOCKETS_NOTE,
@@ -36,14 +36,15 @@ from pg_ephemeral.postgres.server_settings import (
     control,
     public,
 )
+from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.process import Invocation, capture
 
 _POLL = 0.002
 _PORT_ATTEMPTS = 5
 _LOG_LINES = 15
 
-#: The database that initdb always makes: where we connect while the wanted one may not exist yet.
-_MAINTENANCE = "postgres"
+#: Where we connect while the wanted database may not exist yet: every new one is copied from it, so that it is there.
+_MAINTENANCE = "template1"
 
 
 class Cluster:
@@ -75,7 +76,8 @@ class Cluster:
             self._launch()
             try:
                 with self._first_answer() as connection:
-                    self._admit(connection)
+                    self._make_database(connection)
+                    self._admit(connection, seeding=self.settings.seeding)
             except ServerError:
                 # Between our look for a free port and the server's bind another process may have taken it.
                 taken = "Address already in use" in self.recent_log()
@@ -87,6 +89,15 @@ class Cluster:
                 raise
             else:
                 return
+
+    def admit(self, *, seeding: bool) -> None:
+        """Give the superuser its password again; let nobody in without one any more, unless ``seeding`` goes on.
+
+        Raises ``ClientError``.
+        """
+        conninfo = self.control_of(_MAINTENANCE)
+        with client.connect_unhindered(conninfo, lock_timeout=client.LOCK_TIMEOUT) as connection:
+            self._admit(connection, seeding=seeding)
 
     def stop(self) -> None:
         """Shut down cleanly, so that the data can be kept. Raises ``ServerError`` when it takes too long."""
@@ -141,8 +152,11 @@ class Cluster:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def redo_wal_file(self) -> str:
-        """After a clean stop: the WAL segment with the last checkpoint. Raises ``ServerError`` if it was not clean."""
+    def needed_wal(self, *, since: str | None) -> WalSegments:
+        """After a clean stop: the segments from ``since``, if anything waits for it, to that of the last checkpoint.
+
+        Raises ``ServerError`` if the stop was not clean.
+        """
         program = self.installation.program("pg_controldata")
         done = capture(Invocation(argv=(program, str(self.data)), env=server_environment()))
         report = done.stdout.decode(errors="replace")
@@ -153,7 +167,7 @@ class Cluster:
                 "the server did not shut down cleanly, so its data cannot be kept",
                 detail=done.message or (state[0] if state else None),
             )
-        return found[1]
+        return WalSegments(first=found[1] if since is None else min(since, found[1]), last=found[1])
 
     def _launch(self) -> None:
         """Start the server program under a new keeper; the previous one, whose server ended, is let go then."""
@@ -165,7 +179,7 @@ class Cluster:
             self._write(self.run / SOCKETS_NOTE, str(self._sockets))
         self._password = random_password()
         self._place = Place(run=self.run, sockets=self._sockets, port=_free_port())
-        self._write(self._place.access_rules, access_rules(self.settings, bootstrap=True))
+        self._write(self._place.access_rules, access_rules(self.settings, seeding=True))
         self._write_certificates()
         with suppress(FileNotFoundError):
             (self.run / "exited").unlink()
@@ -222,26 +236,32 @@ class Cluster:
                     detail=self.recent_log() or None,
                     hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
                 )
-            if listening.exists():
-                connection = client.try_connect(bootstrap)
-                if connection is not None:
-                    return connection
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise ServerError(
                     f"PostgreSQL did not accept a connection within {self.settings.timeout:g} s",
                     detail=self.recent_log() or None,
                     hint="raise wait_available_timeout if it only needs longer",
                 )
+            if listening.exists():
+                connection = client.try_connect(bootstrap, timeout=left)
+                if connection is not None:
+                    return connection
 
-    def _admit(self, connection: Client) -> None:
-        """Set the password by its verifier, make the database if need be, and close the bootstrap way in."""
-        user, database = self.settings.superuser, self.settings.database
-        verifier = connection.encrypt_password(user, self._password)
-        connection.execute(f"ALTER ROLE {quote_identifier(user)} PASSWORD {quote_literal(verifier)}")
-        if database != _MAINTENANCE and not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
+    def _make_database(self, connection: Client) -> None:
+        """Make the wanted database, if it is not there."""
+        database = self.settings.database
+        if not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
             connection.execute(f"CREATE DATABASE {quote_identifier(database)}")
-        self._write(self._place.access_rules, access_rules(self.settings, bootstrap=False))
-        connection.execute("SELECT pg_reload_conf()")
+
+    def _admit(self, connection: Client, *, seeding: bool) -> None:
+        """Set the password by its verifier, and close the way in without one."""
+        user = self.settings.superuser
+        for statement in give_password(user, connection.encrypt_password(user, self._password)):
+            connection.execute(statement)
+        if not seeding:
+            self._write(self._place.access_rules, access_rules(self.settings, seeding=False))
+            connection.execute("SELECT pg_reload_conf()")
 
     def _end(self, order: Order, *, timeout: float | None) -> None:
         if self._keeper is None:

@@ -27,6 +27,9 @@ _FICLONE = 0x40049409
 #: What identifies a version of a file: size in bytes, modification time in nanoseconds.
 Stamp: TypeAlias = tuple[int, int]
 
+#: No segment of the write-ahead log has a name before this one.
+FIRST_SEGMENT = "0" * 24
+
 _CHUNK = 1 << 20
 _BLOCK = 4096
 
@@ -45,6 +48,17 @@ class Tree:
     def size(self) -> int:
         """Bytes in its files."""
         return sum(size for size, _ in self.files.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalSegments:
+    """A stretch of the write-ahead log, by the names of its first and its last segment."""
+
+    first: str
+    last: str
+
+    def __contains__(self, name: str) -> bool:
+        return self.first <= name <= self.last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,17 +127,17 @@ def restore(source: Path, target: Path, tree: Tree, *, owner: Owner | None = Non
 
 
 def seal(
-    working: Path, target: Path, *, wal_file: str, parent: tuple[Path, Tree] | None, owner: Owner | None = None
+    working: Path, target: Path, *, wal: WalSegments, parent: tuple[Path, Tree] | None, owner: Owner | None = None
 ) -> Tree:
     """Copy the data directory of a cleanly stopped server to ``target`` and return what that then holds.
 
     What means nothing to the next server is left out, and removed from ``working``, which remains fit to be started.
-    Files unchanged since the sealed ``parent`` become hard links to it. Of the write-ahead log only ``wal_file``, the
-    segment with the last checkpoint, is kept: after a clean shutdown nothing else is read.
+    Files unchanged since the sealed ``parent`` become hard links to it. Of the write-ahead log only ``wal`` is kept:
+    after a clean shutdown only the segment with the last checkpoint is read, and what replication slots wait for.
     """
     try:
         everything = scan(working)
-        files = {path: stamp for path, stamp in everything.files.items() if _kept(path, wal_file)}
+        files = {path: stamp for path, stamp in everything.files.items() if _kept(path, wal)}
         for path in everything.files.keys() - files.keys():
             # Gone from the working directory, too: a server that goes on with it would write into old log segments,
             # whose remains would then be part of the next stage.
@@ -163,10 +177,10 @@ def _link(path: str, stamp: Stamp, working: Path, target: Path, sealed: Path, tr
     return None
 
 
-def _kept(path: str, wal_file: str) -> bool:
+def _kept(path: str, wal: WalSegments) -> bool:
     head, _, name = path.rpartition("/")
     if head == "pg_wal":
-        return name == wal_file
+        return name in wal
     if "pgsql_tmp" in path or head == "pg_stat_tmp":
         return False
     return path not in _TRANSIENT

@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from pg_ephemeral.errors import ServerError
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.process import Invocation, spawn
 
@@ -51,21 +50,11 @@ class Keeper:
         self._report = self._process.stdout
         self._said = b""
 
-    @property
-    def server_pid(self) -> int:
-        """The server's process id, as the keeper sees it. Raises ``ServerError`` if it never started one."""
-        while b"\n" not in self._said and self._hear(None):
-            pass
-        line, newline, _ = self._said.partition(b"\n")
-        if not newline:
-            raise ServerError("the process that keeps the server ended unexpectedly")
-        return int(line)
-
     def ended(self, within: float | None = 0.0) -> bool:
         """Whether the server has ended; wait up to ``within`` seconds (None: for good) for that."""
-        while self._said.count(b"\n") < 2:
+        while b"\n" not in self._said:
             if not self._hear(within):
-                return self._said.count(b"\n") >= 2 or self._report.closed
+                return self._report.closed
         return True
 
     def order(self, order: Order) -> None:

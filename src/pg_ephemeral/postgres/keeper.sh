@@ -4,8 +4,8 @@
 #
 # Standard input is a pipe from the owner. A line on it is the name of a signal for the server (INT, QUIT), or "done":
 # the owner has taken care of everything. Its end without "done" means that the owner is gone, killed perhaps: the
-# server is stopped at once and the directories RUN and SOCKETS are removed. Standard output tells the owner the
-# server's process id, and its exit status when it ends.
+# server is stopped at once and the directories RUN and SOCKETS are removed. Standard output tells the owner
+# the server's exit status when it ends.
 umask 077
 log=$1 run=$2 sockets=$3
 shift 3
@@ -15,7 +15,6 @@ exec 3<&0 </dev/null
 
 "$@" >>"$log" 2>&1 3<&- &
 server=$!
-echo "$server" 2>/dev/null
 
 # A program that was only just started may not have its handlers yet, and background jobs of a shell start with QUIT
 # ignored: so say it until it is heard.

@@ -54,6 +54,20 @@ def identifier(text: str, *, what: str = "identifier") -> str:
     return bounded(text, what=what, least=1, most=_IDENTIFIER_BYTES)
 
 
+def role_name(text: str, *, what: str = "role") -> str:
+    """The name of a role: an identifier that PostgreSQL does not keep for itself.
+
+    PostgreSQL manual, CREATE ROLE. Kinds: ``reserved`` and those of ``bounded``.
+    """
+    if identifier(text, what=what).startswith("pg_") or text in ("public", "none"):
+        raise InvalidValue(
+            f"{what} {text!r} is a name that PostgreSQL keeps for itself",
+            kind="reserved",
+            hint="names of roles that begin with pg_ are its own, and so are public and none",
+        )
+    return text
+
+
 def application_name(text: str) -> str:
     """The ``application_name`` of a connection: 1 to 63 bytes without NUL. Kinds: those of ``bounded``."""
     return bounded(text, what="application name", least=1, most=_IDENTIFIER_BYTES)

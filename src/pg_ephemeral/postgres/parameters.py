@@ -189,6 +189,14 @@ def check(parameters: Mapping[str, str], *, tls: bool) -> None:
         spellings[folded] = name
 
 
+def merge(*layers: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of all ``layers``; of a name in several the last, whatever its case: PostgreSQL ignores it."""
+    merged: dict[str, tuple[str, str]] = {}
+    for layer in layers:
+        merged |= {name.lower(): (name, value) for name, value in layer.items()}
+    return dict(merged.values())
+
+
 def effective(user: Mapping[str, str], *, test_profile: bool) -> dict[str, str]:
     """What the server is started with: ``user``'s values over those of the test profile, if that is on.
 

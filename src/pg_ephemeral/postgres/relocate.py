@@ -24,7 +24,11 @@ def readable_for(account: Account, installation: Installation, copies: Path) -> 
 
     Raises ``CacheError`` when the copy cannot be made.
     """
-    if not account.foreign or _succeeds(account, installation.program("postgres"), "--version"):
+    if account.foreign:
+        runs = _succeeds(account, installation.program("postgres"), "--version")
+    else:
+        runs = account.barrier(installation.bin) is None
+    if runs:
         return installation
     source = installation.bin.resolve().parent
     name = hashlib.sha256(f"{source}\n{installation.version.build}".encode()).hexdigest()[:16]

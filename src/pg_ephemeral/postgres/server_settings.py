@@ -20,7 +20,8 @@ SOCKETS_NOTE = "sockets"
 class Settings:
     """How to run a server. ``parameters`` are complete; ``timeout`` is in seconds until it must answer.
 
-    ``certificates`` are for ``hostname``; with them, TCP connections must use TLS.
+    ``certificates`` are for ``hostname``; with them, TCP connections must use TLS. ``seeding``: seeds are going to be
+    applied, for which the socket stays open to whoever reaches it.
     """
 
     superuser: str
@@ -30,6 +31,7 @@ class Settings:
     certificates: Certificates | None = None
     hostname: str | None = None
     application_name: str | None = None
+    seeding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +80,14 @@ def command_line(postgres: str, settings: Settings, place: Place) -> tuple[str, 
     return (postgres, "-D", str(place.data), *options)
 
 
-def access_rules(settings: Settings, *, bootstrap: bool) -> str:
+def access_rules(settings: Settings, *, seeding: bool) -> str:
     """Who may connect: whoever knows a password.
 
-    While ``bootstrap``, whoever can enter the directory of the sockets, which is ours alone, may set one.
+    While ``seeding``, and until there is a password at all, also whoever can enter the directory of the sockets, which
+    is ours alone.
     """
     host = "hostssl" if settings.certificates is not None else "host"
-    local = "trust" if bootstrap else "scram-sha-256"
+    local = "trust" if seeding else "scram-sha-256"
     return f"local all all {local}\n{host} all all {LOOPBACK}/32 scram-sha-256\n"
 
 

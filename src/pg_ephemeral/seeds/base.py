@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
-from pg_ephemeral.errors import InvalidValue
+from pg_ephemeral.errors import InvalidValue, SeedFailed
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.process import Invocation
 
@@ -53,6 +53,12 @@ class SeedName(str):
         return super().__new__(cls, check_name(text, what="seed name", limit=_NAME_BYTES))
 
 
+def check_timeout(seconds: float | None) -> None:
+    """Refuse a time in which nothing can be done. Raises ``InvalidValue`` of kind ``not-positive``."""
+    if seconds is not None and not seconds > 0:
+        raise InvalidValue("the timeout of a seed must be more than 0 s", kind="not-positive")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadContext:
     """Where and how seeds are loaded. ``directory`` is the config file's: relative paths and programs start there.
@@ -78,12 +84,13 @@ class Seed(Protocol):
         """The ``type`` shown by ``cache status``."""
         ...
 
-    def load(self, context: LoadContext) -> LoadedSeed:
-        """Read the inputs. Raises ``SeedLoadError`` naming the seed."""
+    @property
+    def timeout(self) -> float | None:
+        """How long applying it may take, in seconds; None for as long as it takes. Not an input of the key either."""
         ...
 
-    def describe(self) -> Mapping[str, object]:
-        """Its declaration without any content (no SQL text, no script): what labels may show."""
+    def load(self, context: LoadContext) -> LoadedSeed:
+        """Read the inputs. Raises ``SeedLoadError`` naming the seed."""
         ...
 
 
@@ -141,6 +148,19 @@ class Target(Protocol):
         """One of PostgreSQL's own programs, connected to the server as its superuser, reading our stdin."""
         ...
 
-    def run_script(self, script: str, *, seed: str) -> None:
-        """Run a script as root where the server's files are, with the server stopped. Raises ``SeedFailed``."""
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
+        """Run a script as root where the server's files are, with the server stopped.
+
+        Raises ``SeedFailed``, and ``Overdue`` if it has not ended after ``timeout`` seconds.
+        """
         ...
+
+
+def overdue(seed: Seed) -> SeedFailed:
+    """The failure of a seed whose time was over."""
+    limit = f"{seed.timeout:g} s, its timeout" if seed.timeout is not None else "its time"
+    return SeedFailed(
+        f"seed {seed.name!r} did not end within {limit}",
+        seed=seed.name,
+        hint="raise its timeout if it only needs longer",
+    )

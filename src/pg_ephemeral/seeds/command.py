@@ -6,12 +6,11 @@ caller has set. What they print goes to our stderr.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pg_ephemeral.errors import ProcessError, SeedFailed
-from pg_ephemeral.process import Invocation, guarded, status_text
-from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
+from pg_ephemeral.process import Invocation, Overdue, guarded, status_text
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target, check_timeout, overdue
 from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, file_digest, project_file, resolve_program
 
 
@@ -25,7 +24,12 @@ class Command:
     command: str
     arguments: tuple[str, ...] = ()
     cache: CacheStrategy = field(default_factory=CommandHash)
+    timeout: float | None = None
     kind: str = field(default="command", init=False)
+
+    def __post_init__(self) -> None:
+        """Check the timeout."""
+        check_timeout(self.timeout)
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash argv as declared, the program itself if it is the project's, and what the strategy adds."""
@@ -37,10 +41,6 @@ class Command:
         inputs_and_key = _with_strategy(inputs, self, self.cache, context)
         return LoadedProgram(seed=self, what=self.command, argv=argv, inputs=inputs_and_key)
 
-    def describe(self) -> Mapping[str, object]:
-        """The name of the program; arguments may hold anything."""
-        return {"command": self.command, "cache": self.cache.type}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
@@ -49,17 +49,18 @@ class Script:
     name: SeedName
     script: str
     cache: CacheStrategy = field(default_factory=CommandHash)
+    timeout: float | None = None
     kind: str = field(default="script", init=False)
+
+    def __post_init__(self) -> None:
+        """Check the timeout."""
+        check_timeout(self.timeout)
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text and what the strategy adds."""
         inputs = _with_strategy({"script": self.script}, self, self.cache, context)
         argv = ("sh", "-e", "-c", self.script)
         return LoadedProgram(seed=self, what="script", argv=argv, inputs=inputs)
-
-    def describe(self) -> Mapping[str, object]:
-        """How it is cached."""
-        return {"cache": self.cache.type}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,9 @@ class LoadedProgram:
         name = self.seed.name
         invocation = Invocation(argv=self.argv, env=target.client_environment(), cwd=target.directory)
         try:
-            status = guarded(invocation)
+            status = guarded(invocation, timeout=self.seed.timeout)
+        except Overdue as error:
+            raise overdue(self.seed) from error
         except ProcessError as error:
             raise SeedFailed(f"seed {name!r}: {error.message}", seed=name, hint=error.hint) from error
         if status != 0:

@@ -6,10 +6,10 @@ that has one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target
+from pg_ephemeral.process import Overdue
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +18,16 @@ class ContainerScript:
 
     name: SeedName
     script: str
+    timeout: float | None = None
     kind: str = field(default="container-script", init=False)
+
+    def __post_init__(self) -> None:
+        """Check the timeout."""
+        check_timeout(self.timeout)
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text."""
         return LoadedContainerScript(seed=self, inputs={"script": self.script} if context.cacheable else None)
-
-    def describe(self) -> Mapping[str, object]:
-        """Nothing of the text."""
-        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +42,7 @@ class LoadedContainerScript:
 
     def apply(self, target: Target) -> None:
         """Run it where the server's files are. What it installs takes effect at the server's next start."""
-        target.run_script(self.seed.script, seed=self.seed.name)
+        try:
+            target.run_script(self.seed.script, seed=self.seed.name, timeout=self.seed.timeout)
+        except Overdue as error:
+            raise overdue(self.seed) from error

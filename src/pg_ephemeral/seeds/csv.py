@@ -10,7 +10,7 @@ import codecs
 import csv
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Final
 from pg_ephemeral.errors import ClientError, InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import identifier, quote_identifier, quote_literal
-from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
+from pg_ephemeral.seeds.csv_ends import TOLERANT, quoted_ends
 from pg_ephemeral.seeds.encodings import BYTE_ORDER_MARK, UTF_8, codec, python_encoding
 from pg_ephemeral.seeds.strategies import file_digest, unreadable
 
@@ -29,6 +30,9 @@ _CHUNK: Final = 1 << 18
 
 _UNDEFINED_COLUMN: Final = "42703"
 _NOT_IN_REPERTOIRE: Final = "22021"
+_CANCELLED: Final = "57014"
+#: What ``statement_timeout`` can be at most, in milliseconds.
+_LONGEST: Final = (1 << 31) - 1
 _ENCODING_HINT: Final = "say what encoding the file is in, as in encoding = 'latin1'"
 
 
@@ -49,10 +53,12 @@ class CsvFile:
     null: str = ""
     quote: str = '"'
     encoding: str = "utf-8"
+    timeout: float | None = None
     kind: str = field(default="csv-file", init=False)
 
     def __post_init__(self) -> None:
-        """Check names and characters by the rules of COPY."""
+        """Check names and characters by the rules of COPY, and the timeout."""
+        check_timeout(self.timeout)
         identifier(self.schema, what="schema")
         identifier(self.table, what="table")
         for what, character in (("delimiter", self.delimiter), ("quote", self.quote)):
@@ -83,10 +89,6 @@ class CsvFile:
         return LoadedCsv(
             seed=self, path=path, columns=columns, digest=digest, inputs=inputs if context.cacheable else None
         )
-
-    def describe(self) -> Mapping[str, object]:
-        """Where the rows go."""
-        return {"schema": self.schema, "table": self.table}
 
     def _columns(self, path: Path) -> tuple[str, ...]:
         """The names in the header. Spaces around a name are dropped: people align their columns."""
@@ -138,8 +140,16 @@ class LoadedCsv:
         try:
             with client.connect(target.conninfo) as connection:
                 connection.execute("SET lc_messages TO 'C'")
-                connection.copy_in(self.statement, self._chunks())
+                if self.seed.timeout is not None:
+                    milliseconds = min(max(1, round(self.seed.timeout * 1000)), _LONGEST)
+                    connection.execute(f"SET statement_timeout = {milliseconds}")
+                chunks = self._chunks()
+                if connection.raw.info.server_version < TOLERANT:
+                    chunks = quoted_ends(chunks, quote=self.seed.quote, delimiter=self.seed.delimiter)
+                connection.copy_in(self.statement, chunks)
         except ClientError as error:
+            if self.seed.timeout is not None and error.sqlstate == _CANCELLED and "timeout" in error.message:
+                raise overdue(self.seed) from error
             raise self._refused(error) from error
         except OSError as error:
             raise self._failed(f"cannot read it: {error.strerror or error}") from error

@@ -139,14 +139,16 @@ class Listener:
             message.statement.append(text[:_KEPT_WIDTH])
 
 
-def run(psql: Invocation, lines: Iterable[bytes]) -> tuple[int, Message | None]:
+def run(psql: Invocation, lines: Iterable[bytes], *, timeout: float | None = None) -> tuple[int, Message | None]:
     """Feed ``lines`` to a psql that is ready to connect; return its status and the message it stopped at.
 
-    Status 0 means that all went well. Exceptions of ``lines`` go through, once psql has ended.
+    Status 0 means that all went well. Exceptions of ``lines`` end psql and go through. Raises ``Overdue`` when it has
+    not ended after ``timeout`` seconds.
     """
     listener = Listener()
-    # Its messages are read by us, so they must be in one language; text of the database is UTF-8 whatever the locale.
+    # Its messages are read by us, so they must be plain and in one language; text of the database is UTF-8 whatever the
+    # locale.
     inherited = os.environ if psql.env is None else psql.env
-    environment = {**inherited, "LC_ALL": "C", "PGCLIENTENCODING": "UTF8"}
+    environment = {**inherited, "LC_ALL": "C", "PG_COLOR": "never", "PGCLIENTENCODING": "UTF8"}
     invocation = Invocation(argv=(*psql.argv, *_OPTIONS), env=environment, cwd=psql.cwd)
-    return guarded(invocation, stdin=lines, line=listener.hear), listener.failure
+    return guarded(invocation, stdin=lines, line=listener.hear, timeout=timeout), listener.failure

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pg_ephemeral.errors import ProcessError, SeedFailed, SeedLoadError
-from pg_ephemeral.process import status_text
+from pg_ephemeral.process import Overdue, status_text
 from pg_ephemeral.seeds import psql
-from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target
+from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target, check_timeout, overdue
 from pg_ephemeral.seeds.git import check_revision, resolve
 from pg_ephemeral.seeds.sql_place import FilePlace, GitPlace, Place, TextPlace
 from pg_ephemeral.seeds.sql_text import Reading
@@ -25,9 +25,11 @@ class SqlFile:
     name: SeedName
     path: Path
     git_revision: str | None = None
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the revision."""
+        """Check the revision and the timeout."""
+        check_timeout(self.timeout)
         if self.git_revision is not None:
             check_revision(self.git_revision)
 
@@ -46,10 +48,6 @@ class SqlFile:
             place = GitPlace(path=self.path, revision=revision)
         return _load(self, place, context, key_kind="sql-file")
 
-    def describe(self) -> Mapping[str, object]:
-        """The revision, if there is one."""
-        return {} if self.git_revision is None else {"git_revision": self.git_revision}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SqlStatement:
@@ -57,21 +55,22 @@ class SqlStatement:
 
     name: SeedName
     statement: str
+    timeout: float | None = None
     kind: str = field(default="sql-statement", init=False)
+
+    def __post_init__(self) -> None:
+        """Check the timeout."""
+        check_timeout(self.timeout)
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text."""
         place = TextPlace(text=self.statement, directory=context.directory)
         return _load(self, place, context, key_kind="sql-statement")
 
-    def describe(self) -> Mapping[str, object]:
-        """Nothing of the text."""
-        return {}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedSql:
-    """Where the text is, and the digests that it and what its ``\\copy`` reads must still have when it is applied."""
+    """Where the text is, and the digests that it and the data it reads must still have when it is applied."""
 
     seed: Seed
     place: Place
@@ -83,14 +82,16 @@ class LoadedSql:
 
     @property
     def reads_files(self) -> bool:
-        """Whether there is a ``\\copy … from`` in it."""
+        """Whether there is a ``\\copy … from`` or a ``\\lo_import`` in it."""
         return bool(self.copies)
 
     def apply(self, target: Target) -> None:
         """Feed it to psql; the first error stops it and fails the seed."""
         reading = self._reading(target)
         try:
-            status, message = psql.run(target.tool("psql"), self._unchanged(reading))
+            status, message = psql.run(target.tool("psql"), self._unchanged(reading), timeout=self.seed.timeout)
+        except Overdue as error:
+            raise overdue(self.seed) from error
         except (ProcessError, SeedLoadError) as error:
             problem = error.message if isinstance(error, SeedLoadError) else f"seed {self.seed.name!r}: {error.message}"
             raise SeedFailed(problem, seed=self.seed.name, hint=error.hint) from error

@@ -55,13 +55,13 @@ class Include:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CopyFile:
-    """``\\copy … from`` a file."""
+class DataFile:
+    """A file that psql reads as data: by ``\\copy … from`` or ``\\lo_import``. None if only psql can know the name."""
 
-    file: bytes
+    file: bytes | None
 
 
-Event: TypeAlias = Include | CopyFile
+Event: TypeAlias = Include | DataFile
 
 
 class Scanner:
@@ -212,6 +212,8 @@ class Scanner:
             if name == b"\\copy" and not self.restricted:
                 self._backslash_copy(line[end:], events)
             return len(line)
+        if name == b"\\lo_import" and not self.restricted:
+            return self._lo_import(line, end, events)
         if name in (b"\\restrict", b"\\unrestrict"):
             self.restricted = name == b"\\restrict"
         elif name in _ENDING:
@@ -235,9 +237,15 @@ class Scanner:
         )
         return rest
 
+    def _lo_import(self, line: bytes, end: int, events: list[Event]) -> int:
+        argument, after = first_argument(line, end)
+        if argument:
+            events.append(DataFile(file=file_name(argument)))
+        return end_of_arguments(line, after)
+
     def _backslash_copy(self, arguments: bytes, events: list[Event]) -> None:
         source = copy_source(arguments)
         if source == STDIN:
             self._blocks += 1
         elif source is not None:
-            events.append(CopyFile(file=source))
+            events.append(DataFile(file=source))

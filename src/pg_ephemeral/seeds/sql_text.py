@@ -1,7 +1,8 @@
 """SQL text as psql will be fed it: files with their includes put in place, in one pass and in constant memory.
 
 ``\\i`` and ``\\ir`` are replaced by what they include, so that included text enters the key and is found wherever psql
-runs; the file that a ``\\copy … from`` reads enters the key too. Each line remembers where it came from.
+runs; the file that a ``\\copy … from`` or a ``\\lo_import`` reads enters the key too. Each line remembers where it came
+from.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from typing import IO, Final
 
 from pg_ephemeral.errors import SeedLoadError
 from pg_ephemeral.seeds.sql_place import Place, check_format
-from pg_ephemeral.seeds.sql_scan import CopyFile, Include, Scanner
+from pg_ephemeral.seeds.sql_scan import DataFile, Include, Scanner
 from pg_ephemeral.seeds.strategies import file_digest
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CHUNK: Final = 1 << 18
 
 #: A text in which this is nowhere needs no look at its lines. A match across two chunks is found by the overlap.
-_READS_FILES: Final = re.compile(rb"\\(?:i|ir|include|include_relative|copy)[\s\\]")
+_READS_FILES: Final = re.compile(rb"\\(?:i|ir|include|include_relative|copy|lo_import)[\s\\]")
 _OVERLAP: Final = 20
 
 
@@ -36,7 +37,7 @@ class Reading:
     """
 
     def __init__(self, place: Place, *, seed: str, directory: Path, by_lines: bool = False) -> None:
-        #: Files that ``\\copy`` reads, as they are named there, with their digests.
+        #: Files that psql reads as data, as they are named there, with their digests.
         self.copies: dict[str, str] = {}
         self._place = place
         self._seed = seed
@@ -110,13 +111,13 @@ class Reading:
             yield from self._ended(place, scanner)
 
     def _expanded(
-        self, line: bytes, events: tuple[Include | CopyFile, ...], within: tuple[Place, ...], number: int
+        self, line: bytes, events: tuple[Include | DataFile, ...], within: tuple[Place, ...], number: int
     ) -> Iterator[bytes]:
         """A line with commands that read files: what is around an include stays, on lines of its own."""
         place, position = within[-1], 0
         where = f"{place.label}:{number}: "
         for event in events:
-            if isinstance(event, CopyFile):
+            if isinstance(event, DataFile):
                 self._copied(event, where)
                 continue
             if line[position : event.start].strip():
@@ -141,10 +142,7 @@ class Reading:
 
     def _included(self, event: Include, within: tuple[Place, ...], where: str) -> Place:
         if event.file is None:
-            raise self._error(
-                f"{where}only psql can know the name of this file, so that its content cannot enter the key",
-                hint="write the name itself, or use a script seed and say what it reads with key-paths",
-            )
+            raise self._unknown(where)
         if event.inside_statement:
             raise self._error(f"{where}a file is included inside a statement", hint="end the statement before it")
         included = within[-1].include(os.fsdecode(event.file), relative=event.relative)
@@ -152,8 +150,10 @@ class Reading:
             raise self._error(f"{where}{included.label} is included by itself")
         return included
 
-    def _copied(self, event: CopyFile, where: str) -> None:
+    def _copied(self, event: DataFile, where: str) -> None:
         """psql reads the file itself, in the config file's directory."""
+        if event.file is None:
+            raise self._unknown(where)
         name = os.fsdecode(event.file)
         path = self._directory / Path(name).expanduser()
         try:
@@ -185,6 +185,12 @@ class Reading:
                 yield file
         except (OSError, EOFError, zlib.error) as error:
             raise self._error(f"{where}cannot read {place.label}: {_reason(error)}") from error
+
+    def _unknown(self, where: str) -> SeedLoadError:
+        return self._error(
+            f"{where}only psql can know the name of this file, so that its content cannot enter the key",
+            hint="write the name itself, or use a script seed and say what it reads with key-paths",
+        )
 
     def _error(self, message: str, *, hint: str | None = None) -> SeedLoadError:
         return SeedLoadError(f"seed {self._seed!r}: {message}", seed=self._seed, hint=hint)

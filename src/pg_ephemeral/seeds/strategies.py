@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from pg_ephemeral.errors import InvalidValue, ProcessError, SeedLoadError
 from pg_ephemeral.postgres.environment import without_libpq
-from pg_ephemeral.process import Invocation, capture, status_text
+from pg_ephemeral.process import Invocation, guarded, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext
 
 
@@ -133,7 +133,8 @@ def unreadable(seed: str, path: Path, error: OSError) -> SeedLoadError:
 
 def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, Path]]:
     try:
-        matches = sorted(directory.glob(pattern))
+        # Of a pattern without any part, glob makes nothing, or an error.
+        matches = sorted(directory.glob(pattern)) if Path(pattern).parts else [directory]
     except ValueError as error:
         raise SeedLoadError(f"seed {seed!r}: key path {pattern!r} is no pattern: {error}", seed=seed) from error
     for match in matches:
@@ -144,10 +145,11 @@ def _files(pattern: str, *, seed: str, directory: Path) -> Iterator[tuple[str, P
 
 def _output(argv: tuple[str, ...], *, seed: str, what: str, context: LoadContext) -> str:
     invocation = Invocation(argv=argv, env=without_libpq(os.environ), cwd=context.directory)
+    hasher = hashlib.sha256()
     try:
-        done = capture(invocation, show_stderr=True)
+        status = guarded(invocation, stdout=hasher.update)
     except ProcessError as error:
         raise SeedLoadError(f"seed {seed!r}: {what}: {error.message}", seed=seed, hint=error.hint) from error
-    if done.status != 0:
-        raise SeedLoadError(f"seed {seed!r}: {what} failed: {status_text(done.status)}", seed=seed)
-    return hashlib.sha256(done.stdout).hexdigest()
+    if status != 0:
+        raise SeedLoadError(f"seed {seed!r}: {what} failed: {status_text(status)}", seed=seed)
+    return hasher.hexdigest()

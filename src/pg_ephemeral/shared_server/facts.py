@@ -83,7 +83,7 @@ def described(server: Server, booted: Finished) -> Facts:
     Its log is told to name databases, unless the definition says how lines begin. Raises ``ClientError``.
     """
     chosen = {name.lower() for name in server.definition.parameters}
-    with client.connect(server.control) as connection:
+    with client.connect_unhindered(server.control) as connection:
         [(version,)] = connection.rows("SHOW server_version")
         by_database = "log_line_prefix" not in chosen and _name_databases(connection)
     return Facts(

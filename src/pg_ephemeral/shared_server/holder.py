@@ -54,8 +54,6 @@ class Holder:
         try:
             try:
                 self._hold()
-            except Interrupted:
-                raise
             except PgEphemeralError as error:
                 self._say(error_message(error))
             except Exception as error:  # noqa: BLE001 -- whatever it is, somebody waits to be told

@@ -17,13 +17,14 @@ from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, quoted
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
-from pg_ephemeral.errors import SeedFailed, ServerError
+from pg_ephemeral.errors import ClientError, SeedFailed, ServerError
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.postgres import client as postgres
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
 from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
-from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.names import random_password
 from pg_ephemeral.postgres.scram import verifier
+from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 from pg_ephemeral.process import Invocation, guarded, status_text
 
@@ -130,15 +131,26 @@ class EngineHandle:
         self._endpoint = self._published()
         self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
 
+    def admit(self, *, seeding: bool) -> None:  # noqa: ARG002 -- inside, the socket is open to all there are
+        """From inside, by the socket; from here it takes the password in any case."""
+        self.inside.order("admit")
+        try:
+            self.inside.expect("admitted", within=STOP_TIMEOUT)
+        except Ended:
+            raise
+        except ServerError as error:
+            raise ClientError(error.message, detail=error.detail) from error
+
     def stop(self, *, within: float) -> None:
         """Settle the data and shut the server down cleanly, if it runs. Raises ``ServerError`` and ``ClientError``."""
         if not self.inside.serving:
             return
-        settle(self.control, self.control_of)
+        self.admit(seeding=True)
+        since = settle(self.control, self.control_of)
         self.inside.order("stop")
         if not self.inside.ended(within=within):
             raise ServerError(f"the server did not shut down within {within:g} s", detail=self.recent_log() or None)
-        self.inside.order("tidy")
+        self.inside.order("tidy", *filter(None, [since]))
         self.inside.expect("tidied", within=within)
 
     def close(self) -> None:
@@ -210,13 +222,16 @@ class EngineHandle:
         """A program in the container, connected by its environment; with ``directory``, there and as the caller."""
         return self._inside(argv, directory=directory, user=None if directory is None else self._caller(), tty=tty)
 
-    def run_script(self, script: str, *, seed: str) -> None:
-        """Run a script as root beside the stopped server; what it prints goes to our stderr. Raises ``SeedFailed``."""
+    def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
+        """Run a script as root beside the stopped server; what it prints goes to our stderr.
+
+        Raises ``SeedFailed`` and ``Overdue``; then nothing is known of the container, which is of no further use.
+        """
         self.stop(within=STOP_TIMEOUT)
         # From a file, so that what the script runs may read its standard input, which is empty.
         argv = ("sh", "-c", _RUN_SCRIPT)
         call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
-        status = guarded(call, stdin=[script.encode()])
+        status = guarded(call, stdin=[script.encode()], timeout=timeout)
         if status == _ADDED_INIT_SCRIPT:
             raise SeedFailed(
                 f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
@@ -235,9 +250,8 @@ class EngineHandle:
         return Invocation(argv=self._client.invocation(arguments).argv, env=environment)
 
     def _send_files(self) -> None:
-        user = quote_identifier(self.spec.superuser)
-        secret = quote_literal(verifier(self._password, secrets.token_bytes(16)))
-        self.inside.file("ready.sql", f"ALTER ROLE {user} PASSWORD {secret};")
+        statements = give_password(self.spec.superuser, verifier(self._password, secrets.token_bytes(16)))
+        self.inside.file("password.sql", "".join(f"{statement};\n" for statement in statements))
         host = "host" if self._certificates is None else "hostssl"
         # Whoever is inside could read the data directory as well; from outside it takes the password.
         self.inside.file("hba.conf", f"local all all trust\n{host} all all all scram-sha-256")

@@ -9,10 +9,12 @@
 #   user NAME         who the superuser is
 #   init DB           no cluster yet: the image's entry point is to make it, with this database
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
+#   admit             give the superuser the password again
 #   stop | quit       tell the server to shut down, cleanly or at once
-#   tidy              of the stopped server's directory, remove what means nothing to the next
+#   tidy [SEGMENT]    of the stopped server's directory, remove what means nothing to the next; of the log, keep what
+#                     replication slots wait for, from this segment on
 #
-# Answers: up | ready | ended STATUS | tidied | error TEXT.
+# Answers: up | ready | admitted | ended STATUS | tidied | error TEXT.
 umask 077
 export LC_ALL=C
 unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE PGHOSTADDR PGSSLMODE DATABASE_URL
@@ -39,10 +41,14 @@ receive() {
     fi
 }
 
+major() {
+    postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'
+}
+
 # What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
 init() {
     fresh=yes
-    version=$(postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
+    version=$(major)
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
     if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
     if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
@@ -73,7 +79,17 @@ start() {
         rm -f "$memory/running"
         say "ended $status"
     ) &
+    unhindered
     ready &
+}
+
+# No default of the server, of the database or of the role, and no log, is to get between us and the superuser.
+unhindered() {
+    version=$(major)
+    options='-c role=none -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=10s'
+    if [ "$version" -ge 14 ]; then options="$options -c idle_session_timeout=0"; fi
+    if [ "$version" -ge 17 ]; then options="$options -c transaction_timeout=0"; fi
+    options="$options -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off"
 }
 
 # Told apart from the server that the entry point runs for a while to make the cluster: that one listens on no port.
@@ -81,16 +97,23 @@ listening() {
     [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || pg_isready --quiet --host=127.0.0.1 --port=5432; }
 }
 
-# Once the server answers, give the superuser the password we were sent the verifier of.
+# Give the superuser the password we were sent the verifier of; status 2: the server does not accept connections.
+password() {
+    PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
+        --dbname=template1 --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
+}
+
+admit() {
+    if password; then say admitted; else say "error $(head -n 1 "$memory/error")"; fi
+}
+
+# Once the server answers, the superuser gets its password.
 ready() {
     while [ -e "$memory/running" ]; do
         if listening; then
-            PGOPTIONS='-c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off' \
-                psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
-                --dbname=template1 --file="$memory/ready.sql" </dev/null >/dev/null 2>"$memory/error"
+            password
             case $? in
                 0)
-                    rm -f "$memory/ready.sql"
                     say ready
                     return
                     ;;
@@ -109,7 +132,12 @@ signal() {
     if [ -e "$memory/running" ]; then kill -"$1" "$(cat "$memory/pid")"; fi
 }
 
-# After a clean shutdown only the segment with the last checkpoint is ever read again.
+between() {
+    expr "x$1" '<=' "x$2" >/dev/null && expr "x$2" '<=' "x$3" >/dev/null
+}
+
+# After a clean shutdown nothing of the log is read again but the segment with the last checkpoint, and from $1 on what
+# replication slots wait for. Names of segments are in the order of their text.
 tidy() {
     report=$(pg_controldata --pgdata="$PGDATA")
     kept=$(printf '%s\n' "$report" | sed -n "s/^Latest checkpoint's REDO WAL file: *//p")
@@ -121,7 +149,8 @@ tidy() {
             ;;
     esac
     for segment in "$PGDATA"/pg_wal/????????????????????????; do
-        if [ "${segment##*/}" != "$kept" ]; then rm -f "$segment"; fi
+        name=${segment##*/}
+        if [ "$name" != "$kept" ] && { [ -z "$1" ] || ! between "$1" "$name" "$kept"; }; then rm -f "$segment"; fi
     done
     rm -rf "$PGDATA/postmaster.opts" "$PGDATA"/pg_stat_tmp/* "$PGDATA"/base/pgsql_tmp
     if [ -n "$fresh" ]; then
@@ -142,8 +171,10 @@ while IFS= read -r order; do
         'user '*) eval "user=${order#user }" ;;
         'init '*) eval "init ${order#init }" ;;
         'start '*) eval "start ${order#start }" ;;
+        admit) admit ;;
         stop) signal INT ;;
         quit) signal QUIT ;;
-        tidy) tidy ;;
+        tidy) tidy '' ;;
+        'tidy '*) tidy "${order#tidy }" ;;
     esac
 done
