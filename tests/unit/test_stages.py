@@ -11,6 +11,7 @@ from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import StageGone
 from pg_ephemeral.oci.reference import Name, Reference, Tag
+from pg_ephemeral.postgres.datadir import WalSegments
 
 KEY = CacheKey("ab" * 32)
 WAL = "000000010000000000000001"
@@ -31,7 +32,9 @@ def add(stages: Stages, repository: str = "pg-ephemeral/main", *, content: bytes
         (working / "pg_wal").mkdir(parents=True)
         (working / "pg_wal" / WAL).write_bytes(b"w")
         (working / "PG_VERSION").write_bytes(content)
-    stages.add(reference(repository, key), {"k": content.decode()}, working, wal_file=WAL, parent=None)
+    stages.add(
+        reference(repository, key), {"k": content.decode()}, working, wal=WalSegments(first=WAL, last=WAL), parent=None
+    )
 
 
 def content(stages: Stages) -> bytes:
