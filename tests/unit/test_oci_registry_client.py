@@ -608,6 +608,29 @@ def test_a_blob_that_does_not_go_through_whole_goes_in_chunks(
     assert registry.asked("PATCH")[1].headers["content-range"] == f"{sizes[0]}-{2 * sizes[0] - 1}"
 
 
+@pytest.mark.parametrize("trouble", [Reply(502), Reply(hang_up=True)])
+def test_an_upload_that_takes_long_is_tried_again_like_any(
+    registry: BadRegistry, client: Callable[..., RegistryStore], pauses: Pauses, trouble: Reply
+) -> None:
+    layer = describe(model.OCI_LAYER, BLOB)
+    registry.on("PUT", UPLOADS, once(trouble, trouble))
+    assert client().put_blob(registry.repository(), layer, trickling(BLOB, pauses))
+    assert registry.blobs[str(layer.digest)] == BLOB
+    assert pauses.now > 300, "each try took more than what may be waited for"
+
+
+def test_a_blob_that_takes_long_goes_in_chunks_when_it_does_not_go_whole(
+    registry: BadRegistry, client: Callable[..., RegistryStore], pauses: Pauses
+) -> None:
+    large = BLOB * 4
+    layer = describe(model.OCI_LAYER, large)
+    registry.on("PUT", UPLOADS, lambda request: Reply(hang_up=True) if len(request.body) > 10_000_000 else None)
+    registry.on("PATCH", UPLOADS, once(Reply(hang_up=True)))
+    assert client().put_blob(registry.repository(), layer, trickling(large, pauses))
+    assert registry.blobs[str(layer.digest)] == large
+    assert len(registry.asked("PATCH")) == 4
+
+
 def test_the_registry_says_how_large_chunks_are(registry: BadRegistry, client: Callable[..., RegistryStore]) -> None:
     large = BLOB * 4
     registry.on("PUT", UPLOADS, lambda request: Reply(413) if request.body else None)
