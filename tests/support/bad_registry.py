@@ -37,13 +37,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """``cut`` closes the connection after so many bytes of the body; ``hang_up`` without reading, or answering."""
+    """``cut`` closes the connection after so many bytes of the body; ``hang_up`` without an answer.
+
+    ``raw`` is sent as it is, in whatever protocol, and nothing else.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     hang_up: bool = False
+    raw: bytes | None = None
 
 
 Script = Callable[[Request], Reply | None]
@@ -208,8 +212,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(headers.get("content-length", "0")))
         request = Request(self.command, parts.path, parse_qs(parts.query), headers, body, self.client_address[1])
         reply = self.asked.answer(request)
-        if reply.hang_up:
+        if reply.hang_up or reply.raw is not None:
             self.close_connection = True
+            self.wfile.write(reply.raw or b"")
             return
         self.send_response(reply.status)
         for name, value in reply.headers.items():

@@ -15,6 +15,7 @@ from typing import Any
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.challenge import BASIC, Challenge
+from pg_ephemeral.oci.endpoint import without_secrets
 from pg_ephemeral.oci.state import State
 
 __all__ = ["Answer", "Purpose", "classify", "error_for", "retry_seconds", "said"]
@@ -171,5 +172,6 @@ def _first(members: dict[str, Any], *names: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    line = without_secrets(" ".join(printable.split()))
     return line if len(line) <= _MESSAGE_LIMIT else line[:_MESSAGE_LIMIT] + "…"

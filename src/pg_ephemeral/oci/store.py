@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from pg_ephemeral.errors import InvalidValue, RegistryError
@@ -189,17 +190,18 @@ def _all(
     work: Callable[[Descriptor], bool], blobs: Collection[Descriptor], jobs: int, *, stop: Callable[[], None]
 ) -> list[bool]:
     """Do ``work`` for each, ``jobs`` at a time; after a failure, or an interrupt, ``stop`` ends what was begun."""
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from concurrent.futures import FIRST_EXCEPTION, wait
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="blob") as pool:
-        futures = [pool.submit(work, blob) for blob in blobs]
+    from pg_ephemeral.oci.jobs import Jobs
+
+    with Jobs(max(1, jobs), "blob") as pool:
+        futures = [pool.submit(partial(work, blob)) for blob in blobs]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         except BaseException:
             stop()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in futures]
 
