@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """``cut`` closes the connection after so many bytes of the body; ``hang_up`` without an answer.
+    """``cut`` closes the connection after so many bytes of the body, once ``held`` is set; ``hang_up`` before any.
 
     ``raw`` is sent as it is, in whatever protocol, and nothing else.
     """
@@ -46,6 +46,7 @@ class Reply:
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+    held: threading.Event | None = None
     hang_up: bool = False
     raw: bytes | None = None
 
@@ -227,6 +228,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body[: reply.cut])
         if reply.cut is not None:
             self.close_connection = True
+            if reply.held is not None:
+                self.wfile.flush()
+                reply.held.wait(60)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 -- http.server's names
 
