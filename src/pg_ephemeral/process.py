@@ -1,6 +1,7 @@
-"""Other programs: what to run, and the three ways of running it. The only module that starts a process.
+"""Other programs: what to run, and the four ways of running it. The only module that starts a process.
 
 * ``capture``: a short helper program whose output we read (git, initdb, key commands).
+* ``watched``: a program that takes long and might stop to ask for something nobody would answer (an engine's pull).
 * ``guarded``: a seed's program; its output goes to our stderr, it sits in a process group of its own, and the whole
   group dies with us, even when we are killed with SIGKILL.
 * ``foreground``: the program the user asked us to wrap; it owns the terminal and its exit code is passed through.
@@ -12,10 +13,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,6 +34,9 @@ from pg_ephemeral.errors import ProcessError
 _GUARD = '(read -r _; kill -KILL 0) <"/dev/fd/$1" >/dev/null 2>&1 & shift; exec "$@"'
 
 _TERMINATE_GRACE = 5.0
+
+#: So many of the last bytes of a watched program's outputs are kept.
+_TAIL = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +104,7 @@ def capture(
     except OSError as error:
         raise _not_started(invocation, error) from error
     except subprocess.TimeoutExpired as error:
-        raise ProcessError(f"{invocation.program} did not end within {timeout:g} s") from error
+        raise _late(invocation, timeout) from error
     return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr or b"")
 
 
@@ -125,6 +132,88 @@ def guarded(
         os.close(watched)
         if child is not None:
             _end_group(child)
+
+
+class Prompted(ProcessError):
+    """A program was ended because it asked for something that nobody was there to answer."""
+
+
+def watched(
+    invocation: Invocation, *, timeout: float, prompt: re.Pattern[bytes], show_stdout: bool = False
+) -> Completed:
+    """Run a program without stdin to its end, ``timeout`` seconds at most, and return the end of what it printed.
+
+    With ``show_stdout`` that stream goes to our stderr as well, in the form for terminals if ours is one. Nothing of
+    its process group outlives the call. Raises ``ProcessError`` when it cannot be started or does not end in time, and
+    ``Prompted`` as soon as its stdout has ``prompt``.
+    """
+    printed = _Printed(invocation, timeout=timeout)
+    guard, alive = os.pipe()
+    ours, theirs = _output_pipe(terminal=show_stdout)
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        try:
+            child = _start_guarded(invocation, guard, stdout=theirs, stderr=subprocess.PIPE)
+        finally:
+            os.close(theirs)
+        assert child.stdin is not None  # noqa: S101 -- we asked for the pipes
+        assert child.stderr is not None  # noqa: S101 -- as above
+        child.stdin.close()
+        with child.stderr as complaints:
+            printed.follow(ours, complaints.fileno(), prompt, _diagnostics() if show_stdout else None)
+        status = child.wait(printed.time_left())
+        return Completed(status=status, stdout=bytes(printed.stdout), stderr=bytes(printed.stderr))
+    except subprocess.TimeoutExpired as error:
+        raise _late(invocation, timeout) from error
+    except Prompted:
+        if child is not None:
+            _signal_group(child.pid, signal.SIGKILL)
+        raise
+    finally:
+        if child is not None:
+            _end_group(child)
+        for descriptor in (alive, guard, ours):
+            os.close(descriptor)
+
+
+class _Printed:
+    """What a watched program prints, as far as it is kept."""
+
+    def __init__(self, invocation: Invocation, *, timeout: float) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self._invocation = invocation
+        self._timeout = timeout
+        self._ends = time.monotonic() + timeout
+
+    def time_left(self) -> float:
+        return max(0.0, self._ends - time.monotonic())
+
+    def follow(self, stdout: int, stderr: int, prompt: re.Pattern[bytes], shown: int | None) -> None:
+        """Until both streams end."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ, self.stdout)
+            selector.register(stderr, selectors.EVENT_READ, self.stderr)
+            while selector.get_map():
+                ready = selector.select(self.time_left())
+                if not ready and not self.time_left():
+                    raise _late(self._invocation, self._timeout)
+                for key, _ in ready:
+                    piece = _read(key.fd)
+                    if not piece:
+                        selector.unregister(key.fd)
+                    key.data.extend(piece)
+                    del key.data[:-_TAIL]
+                    if key.fd == stdout:
+                        self._look(piece, prompt, shown)
+
+    def _look(self, piece: bytes, prompt: re.Pattern[bytes], shown: int | None) -> None:
+        if shown is not None and shown != subprocess.DEVNULL:
+            with suppress(OSError):
+                os.write(shown, piece)
+        if prompt.search(self.stdout):
+            asked = bytes(self.stdout).decode(errors="replace").strip().splitlines()[-1]
+            raise Prompted(f"{self._invocation.program} asks, and nobody is there to answer: {asked}")
 
 
 def foreground(
@@ -183,7 +272,34 @@ def spawn(
         raise _not_started(invocation, error) from error
 
 
-def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) -> subprocess.Popen[bytes]:
+def _output_pipe(*, terminal: bool) -> tuple[int, int]:
+    """For a program's stdout: a pipe, the reading end first, or a terminal as large as ours if we have one."""
+    if not terminal or not os.isatty(_diagnostics()):
+        return os.pipe()
+    import termios
+
+    ours, theirs = os.openpty()
+    with suppress(OSError):
+        termios.tcsetwinsize(theirs, termios.tcgetwinsize(_diagnostics()))
+    return ours, theirs
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, _TAIL)
+    except OSError as error:
+        if error.errno == errno.EIO:  # how a terminal says that nobody has its other end any more
+            return b""
+        raise
+
+
+def _late(invocation: Invocation, timeout: float | None) -> ProcessError:
+    return ProcessError(f"{invocation.program} did not end within {timeout:g} s")
+
+
+def _start_guarded(
+    invocation: Invocation, watched: int, *, stderr: int | None, stdout: int | None = None
+) -> subprocess.Popen[bytes]:
     path = None if invocation.env is None else invocation.env.get("PATH")
     if shutil.which(invocation.program, path=path) is None:
         # The shell that becomes the program would say so, but not to us.
@@ -194,7 +310,7 @@ def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) 
         return subprocess.Popen(
             ("sh", "-c", _GUARD, "pg-ephemeral-guard", str(watched), *invocation.argv),
             stdin=subprocess.PIPE,
-            stdout=_diagnostics(),
+            stdout=_diagnostics() if stdout is None else stdout,
             stderr=stderr,
             env=invocation.env,
             cwd=invocation.cwd,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral.errors import ProcessError
-from pg_ephemeral.process import Invocation, capture, foreground, guarded
+from pg_ephemeral.process import Invocation, Prompted, capture, foreground, guarded, watched
+
+ASKS = re.compile(rb"Username:")
 
 
 def sh(script: str, **options: object) -> Invocation:
@@ -147,3 +151,76 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+# acceptance: 202, 205
+def test_a_watched_program_gives_the_end_of_both_streams_and_its_status() -> None:
+    much = "head -c 300000 /dev/zero | tr '\\0'"
+    done = watched(sh(f"{much} x; echo out; {much} y >&2; echo err >&2; exit 3"), timeout=60, prompt=ASKS)
+    assert (done.status, done.stdout[-5:], done.stderr[-5:]) == (3, b"xout\n", b"yerr\n")
+    assert len(done.stdout) < 100_000
+
+
+def test_a_watched_program_that_asks_is_ended_at_once(tmp_path: Path) -> None:
+    """Though it neither reads its stdin nor hears signals."""
+    script = (
+        f"trap '' TERM INT; echo $$ >{tmp_path}/pid; echo 'Log in first.'; printf 'User'; printf 'name: '; sleep 600"
+    )
+    with pytest.raises(Prompted, match="sh asks, and nobody is there to answer: Username:"):
+        watched(sh(script), timeout=600, prompt=ASKS)
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_a_watched_program_has_no_stdin() -> None:
+    assert watched(sh("cat; echo end"), timeout=60, prompt=ASKS).stdout == b"end\n"
+
+
+@pytest.mark.parametrize("script", ["sleep 600", "exec >&- 2>&-; sleep 600"], ids=["silent", "closed"])
+def test_a_watched_program_that_takes_too_long_is_ended(script: str, tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match=r"sh did not end within 0\.2 s"):
+        watched(sh(f"echo $$ >{tmp_path}/pid; {script}"), timeout=0.2, prompt=ASKS)
+    pid = (tmp_path / "pid").read_text().strip() if (tmp_path / "pid").exists() else ""
+    assert not pid or not Path(f"/proc/{pid}").exists()
+
+
+def test_what_a_watched_program_leaves_running_is_ended(tmp_path: Path) -> None:
+    watched(sh(f"sleep 600 >/dev/null 2>&1 & echo $! >{tmp_path}/pid"), timeout=60, prompt=ASKS)
+    await_(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
+
+
+def test_the_stdout_of_a_watched_program_can_be_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    watched(sh("echo out; echo err >&2; test -t 1 || echo plain"), timeout=60, prompt=ASKS, show_stdout=True)
+    assert capfd.readouterr() == ("", "out\nplain\n")
+    watched(sh("echo out"), timeout=60, prompt=ASKS)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_on_a_terminal_a_watched_program_has_one_as_well() -> None:
+    program = (
+        "import re, sys; from pg_ephemeral.process import Invocation, watched\n"
+        "argv = ('sh', '-c', 'test -t 1 && stty size <&1; echo told >&2')\n"
+        "done = watched(Invocation(argv=argv), timeout=60, prompt=re.compile(b'Username:'), show_stdout=True)\n"
+        "assert done.stderr == b'told\\n'\n"
+    )
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (33, 77))
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stderr=theirs, stdout=subprocess.PIPE, timeout=60)
+        assert (done.returncode, done.stdout) == (0, b"")
+        assert os.read(ours, 1000).split() == [b"33", b"77"]
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+def test_a_watched_program_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    program = (
+        "import re; from pg_ephemeral.process import Invocation, watched\n"
+        f"argv = ('sh', '-c', 'echo $$ >{tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 600')\n"
+        "watched(Invocation(argv=argv), timeout=600, prompt=re.compile(b'Username:'))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as ours:
+        await_((tmp_path / "pid").exists)
+        ours.kill()
+        ours.wait()
+    await_(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
