@@ -6,6 +6,7 @@ It runs in a thread of the test. What is not replaced is answered as a registry 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -78,6 +79,7 @@ class BadRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._uploads: dict[str, bytes] = {}
+        self._numbers = itertools.count()
         self._scripts: list[tuple[str, re.Pattern[str], Script]] = []
         self._guard = threading.Lock()
         self.port = 0
@@ -158,7 +160,7 @@ class BadRegistry:
 
     def _upload(self, request: Request, path: str, name: str) -> Reply:
         if request.method == "POST":
-            name = f"upload-{len(self._uploads)}"
+            name = f"upload-{next(self._numbers)}"
             self._uploads[name] = b""
             return Reply(202, headers={"Location": f"/v2/{path}/blobs/uploads/{name}?state=a%2Fb"})
         if name not in self._uploads or request.query.get("state") != ["a/b"]:
