@@ -794,6 +794,17 @@ def test_a_blob_is_mounted_from_where_it_is(registry: BadRegistry, client: Calla
     assert scopes == ["repository:owner/app:pull,push", "repository:owner/other:pull"]
 
 
+@pytest.mark.parametrize("answer", [error(403, "DENIED", "permission_denied: read_package"), Reply(418)])
+def test_a_repository_that_we_may_not_read_is_none_to_mount_from(
+    registry: BadRegistry, client: Callable[..., RegistryStore], answer: Reply
+) -> None:
+    layer = describe(model.OCI_LAYER, BLOB)
+    registry.on("HEAD", "/v2/owner/other/blobs/.*", always(answer))
+    others = [registry.repository("owner/other")]
+    assert client().put_blob(registry.repository(), layer, source(BLOB), mount_from=others)
+    assert registry.blobs[str(layer.digest)] == BLOB
+
+
 @pytest.mark.parametrize("answer", [None, Reply(404), Reply(403)])
 def test_a_mount_that_is_refused_is_an_upload(
     registry: BadRegistry, client: Callable[..., RegistryStore], answer: Reply | None
@@ -967,7 +978,7 @@ def test_the_image_of_our_platform_is_taken_from_an_index(
     image = find_image(store, tip(registry), AMD64)
     assert image is not None
     assert image.content.data == data
-    assert find_image(store, tip(registry), Platform(os="linux", architecture="arm64")) is None
+    assert _state(lambda: find_image(store, tip(registry), Platform(os="linux", architecture="arm64"))) is State.CORRUPT
     del registry.manifests["owner/app", str(plain.digest)]
     assert _state(lambda: find_image(store, tip(registry), AMD64)) is State.CORRUPT
 

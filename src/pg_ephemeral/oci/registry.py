@@ -194,9 +194,12 @@ class RegistryStore:
     def _holder(self, repository: Name, descriptor: Descriptor, others: Collection[Name]) -> Name | None:
         """Which of ``others`` has the blob: looked for first, because a mount that fails leaves an upload open."""
         for other in others:
-            same = other != repository and registry_of(other) == registry_of(repository)
-            if same and self.has_blob(other, descriptor):
-                return other
+            if other == repository or registry_of(other) != registry_of(repository):
+                continue
+            # One that we may not read is none to mount from, and no trouble either.
+            with suppress(RegistryError):
+                if self.has_blob(other, descriptor):
+                    return other
         return None
 
     def _mount(self, repository: Name, descriptor: Descriptor, other: Name) -> tuple[bool, str | None]:

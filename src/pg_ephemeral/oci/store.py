@@ -120,9 +120,9 @@ class Copied:
 def find_image(store: ContentStore, reference: Reference, platform: Platform) -> StoredImage | None:
     """Read an image's manifest and configuration, and no layer; from an index, the one for ``platform``.
 
-    None when the reference names nothing, or an index without this platform. An image that is not in an index is given
-    whatever it is for: its ``config`` tells. Raises ``RegistryError`` with the state ``corrupt`` for what cannot be
-    read, or is gone although the index names it.
+    None when the reference names nothing. An image that is not in an index is given whatever it is for: its ``config``
+    tells. Raises ``RegistryError`` with the state ``corrupt`` for what cannot be read, for an index without this
+    platform, and for what is gone although the index names it.
     """
     content = store.manifest(reference)
     if content is None:
@@ -131,7 +131,11 @@ def find_image(store: ContentStore, reference: Reference, platform: Platform) ->
         if content.descriptor.media_type in INDEX_TYPES:
             chosen = Index.parse(content.data).choose(platform)
             if chosen is None:
-                return None
+                raise RegistryError(
+                    f"{reference}: it has nothing for {platform}",
+                    state=State.CORRUPT,
+                    hint="something else was pushed under its tag",
+                )
             content = store.manifest(Reference(name=reference.name, digest=chosen.digest))
             if content is None:
                 raise _corrupt(reference, f"its manifest {chosen.digest} for {platform} is gone")
