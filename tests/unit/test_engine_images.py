@@ -81,7 +81,7 @@ def test_what_is_under_the_engines_own_name_is_listed_under_ours(
         ({}, True),
         ({"Architecture": "s390x"}, False),
         ({"Os": "windows"}, False),
-        ({"Config": {"Labels": {"pg-ephemeral.key": KEY}}}, False),
+        ({"Config": {"Labels": {"pg-ephemeral.key": KEY}}}, True),
         ({"Config": {"Labels": {"pg-ephemeral.key": KEY, "pg-ephemeral.platform": "nonsense"}}}, False),
         ({"Config": {"Labels": {"pg-ephemeral.key": "cd" * 32, "pg-ephemeral.platform": "linux/amd64"}}}, False),
         ({"Variant": "v3"}, True),

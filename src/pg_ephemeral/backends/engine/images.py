@@ -160,8 +160,9 @@ class EngineImages:
 
 
 def _runs(facts: ImageFacts) -> bool:
-    """Whether the image is for its stage's platform, which is part of the key: engines pull and keep any."""
+    """Whether the image is for the platform its stage names, which is part of the key: engines keep any."""
+    said = facts.labels.get(PLATFORM_LABEL)
     try:
-        return Platform.parse(facts.labels.get(PLATFORM_LABEL, "")).runs(Platform.parse(facts.platform))
+        return said is None or Platform.parse(said).runs(Platform.parse(facts.platform))
     except InvalidValue:
         return False
