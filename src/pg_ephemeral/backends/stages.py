@@ -87,7 +87,7 @@ class Stages:
         if domain is None:
             return ()
         above = self._below_names(str(domain))
-        paths = sorted(found.parent.relative_to(above).as_posix() for found in above.rglob(key_of(reference)))
+        paths = sorted(found.parent.relative_to(above).as_posix() for found in above.rglob(str(key_of(reference))))
         names = []
         for path in paths:
             with suppress(InvalidValue):

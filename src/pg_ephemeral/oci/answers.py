@@ -158,8 +158,11 @@ _TEXTS = {
 def _hint(state: State, registry: str, answer: Answer) -> str | None:
     if state is State.ABSENT:
         return "some registries want the repository to be made before the first push" if answer.writing else None
-    if state in (State.HIDDEN, State.NOT_LOGGED_IN, State.BAD_CREDENTIALS):
-        return f"docker login {registry}, or podman login {registry}"
+    login = f"docker login {registry}, or podman login {registry}"
+    if state is State.HIDDEN:
+        return f"nothing was pushed there yet, or it wants a login: {login}"
+    if state in (State.NOT_LOGGED_IN, State.BAD_CREDENTIALS):
+        return login
     if state is State.DENIED:
         return f"check what the credentials for {registry} may do, and whether they have expired"
     if state is State.RATE_LIMITED and answer.retry_after is not None:

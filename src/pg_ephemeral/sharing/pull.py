@@ -19,6 +19,8 @@ from pg_ephemeral.sharing.transfer import departing, instead, name_of, require_r
 if TYPE_CHECKING:
     from pg_ephemeral.oci.probe import Finding
 
+_REPAIR = "push it again with --force, or delete it there"
+
 
 def pull(cache: Cache, *, strict: bool = False, progress: Progress = silent) -> PullReport:
     """Have the newest stage that is here or in the registry. To find none is no failure.
@@ -106,7 +108,7 @@ class _Search:
         damaged = RegistryError(
             f"{reference} is damaged: its tag is there, and what it names is gone",
             state=State.CORRUPT,
-            hint="push it again with --force",
+            hint=_REPAIR,
         )
         return self._without(State.CORRUPT, damaged)
 
@@ -115,7 +117,7 @@ class _Search:
         if error is None:
             return state
         if state is State.CORRUPT:
-            self._progress(Note(text=instead(error, "an older stage will do"), warning=True))
+            self._progress(Note(text=instead(error, "an older stage will do", _REPAIR), warning=True))
             return state
         if state is not State.HIDDEN or self._strict:
             raise error

@@ -56,6 +56,7 @@ def name_of(cache: Cache, key: CacheKey) -> str:
     return names.get(key, _CLUSTER)
 
 
-def instead(error: RegistryError, what: str) -> str:
-    """A warning: what went wrong, what is done instead, and what would help."""
-    return f"{error.message}; {what}{f' ({error.hint})' if error.hint else ''}"
+def instead(error: RegistryError, what: str, hint: str | None = None) -> str:
+    """A warning: what went wrong, what is done instead, and what would help, if need be ``hint``."""
+    helps = error.hint or hint
+    return f"{error.message}; {what}{f' ({helps})' if helps else ''}"
