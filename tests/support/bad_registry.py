@@ -212,7 +212,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", "0")))
+        chunked = headers.get("transfer-encoding") == "chunked"
+        body = self._chunks() if chunked else self.rfile.read(int(headers.get("content-length", "0")))
         request = Request(self.command, parts.path, parse_qs(parts.query), headers, body, self.client_address[1])
         reply = self.asked.answer(request)
         if reply.hang_up or reply.raw is not None:
@@ -233,6 +234,15 @@ class _Handler(BaseHTTPRequestHandler):
             if reply.held is not None:
                 self.wfile.flush()
                 reply.held.wait(60)
+
+    def _chunks(self) -> bytes:
+        """A body whose length is not announced, as engines send blobs."""
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 -- http.server's names
 

@@ -118,6 +118,19 @@ def test_a_pull_of_something_damaged_is_not_tried_again(engine: Engine) -> None:
     assert len(engine.calls) == 1
 
 
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "download failed after attempts=6: received unexpected HTTP status: 503 Service Unavailable",
+        'time="x" level=warning msg="failed, retrying in 1s (1/3)"\nError: unexpected HTTP status: 503',
+    ],
+)
+def test_what_the_engine_has_tried_long_enough_is_not_tried_again(engine: Engine, complaint: str) -> None:
+    error = refused(lambda: engine.play(fail(complaint)).pull(FAR, progress=silent))
+    assert error.state == State.DOWN
+    assert len(engine.calls) == 1
+
+
 def test_a_pull_of_nothing_is_no_error(engine: Engine) -> None:
     assert engine.play(fail("manifest unknown")).pull(FAR, progress=silent) is False
 
@@ -174,10 +187,14 @@ def test_a_certificate_is_never_left_unchecked(engine: Engine, complaint: str, s
     assert [call for call in engine.calls if "tls-verify" in call] == []
 
 
+@pytest.mark.parametrize(
+    "complaint",
+    ["http: server gave HTTP response to HTTPS client", "tls: first record does not look like a TLS handshake"],
+)
 def test_plain_http_is_spoken_where_it_is_permitted_and_nobody_speaks_tls(
-    engine: Engine, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, dialect: Dialect, complaint: str
 ) -> None:
-    plain = fail("http: server gave HTTP response to HTTPS client")
+    plain = fail(complaint)
     options = list(dialect.plain_http)
     exchange = engine.play(plain, "exit 0" if options else plain)
     if options:

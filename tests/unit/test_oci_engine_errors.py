@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pg_ephemeral.oci.engine_errors import classify, complaint
+from pg_ephemeral.oci.engine_errors import classify, complaint, has_insisted
 from pg_ephemeral.oci.state import State
 
 R = "ghcr.io/owner/app:tip"
@@ -191,6 +191,13 @@ def test_every_known_wording_of_a_push_has_its_state(state: State, text: str) ->
 )
 def test_a_complaint_is_quoted_whole_and_on_one_line(text: str, said: str) -> None:
     assert complaint(text) == said
+
+
+def test_an_engine_that_has_insisted_says_so() -> None:
+    assert has_insisted(f"{DOCKER_BLOB}6: unknown: slow down")
+    assert has_insisted('time="now" level=warning msg="failed, retrying in 1s ... (1/3). Error: no"\nError: no')
+    assert not has_insisted(f"{DOCKER_BLOB}1: unknown blob")
+    assert not has_insisted(f"{CLASSIC}received unexpected HTTP status: 503 Service Unavailable")
 
 
 def test_a_long_complaint_is_cut() -> None:

@@ -10,7 +10,7 @@ import re
 
 from pg_ephemeral.oci.state import State
 
-__all__ = ["classify", "complaint"]
+__all__ = ["classify", "complaint", "has_insisted"]
 
 _Row = tuple[State, re.Pattern[str]]
 
@@ -145,6 +145,8 @@ _ON_THE_WAY = re.compile(
 )
 _LONGEST = 500
 
+_INSISTED = re.compile(r"failed after attempts=(?:[2-9]|\d\d)|retrying in ")
+
 
 def classify(text: str, *, pushing: bool = False) -> State:
     """Sort what an engine printed on stderr (with ``LC_ALL=C``) into a state; ``unknown`` when nothing fits.
@@ -163,3 +165,8 @@ def complaint(text: str) -> str:
     begun = [index for index, line in enumerate(lines) if line.startswith("Error")]
     said = "; ".join(lines[begun[-1] :] if begun else lines).replace("errors:; ", "errors: ")
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+
+
+def has_insisted(text: str) -> bool:
+    """Whether the engine says that it has tried several times, which it does for a minute and more."""
+    return _INSISTED.search(text) is not None

@@ -12,9 +12,13 @@ from typing import TypeVar
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.state import State
 
-__all__ = ["Deadline", "Patience"]
+__all__ = ["Deadline", "GivenUp", "Patience"]
 
 _T = TypeVar("_T")
+
+
+class GivenUp(RegistryError):
+    """What may be passing, and was waited for long enough: no ``Patience`` tries it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,7 @@ class Patience:
                     raise
 
     def _may_pass(self, error: RegistryError, also: Collection[State]) -> bool:
-        return not isinstance(error, _OutOfTime) and (State(error.state).is_passing or error.state in also)
+        return not isinstance(error, GivenUp) and (State(error.state).is_passing or error.state in also)
 
     def _wait(self, error: RegistryError, tried: int) -> float:
         pause = self.pause * 2.0 ** (tried - 1)
@@ -71,10 +75,6 @@ class Patience:
 
     def _pause(self, seconds: float) -> None:
         (self.sleep or self.stopped.wait)(seconds)
-
-
-class _OutOfTime(RegistryError):
-    """There is no time left for another try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +90,10 @@ class Deadline:
         return cls(seconds=seconds, ends=patience.clock() + seconds)
 
     def check(self, now: float, what: str) -> None:
-        """Raise ``RegistryError`` (``down``) once it has passed; no ``Patience`` tries that again."""
+        """Raise ``GivenUp`` (``down``) once it has passed."""
         if now > self.ends:
             raise self.passed(what)
 
-    def passed(self, what: str) -> RegistryError:
+    def passed(self, what: str) -> GivenUp:
         """The error that says so."""
-        return _OutOfTime(f"{what}: not transferred within {self.seconds:g} s", state=State.DOWN)
+        return GivenUp(f"{what}: not transferred within {self.seconds:g} s", state=State.DOWN)

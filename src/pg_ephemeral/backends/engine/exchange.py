@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,9 +17,9 @@ from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.errors import ProcessError, RegistryError, StageGone
 from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.endpoint import is_loopback, registry_of, without_secrets
-from pg_ephemeral.oci.engine_errors import classify, complaint
+from pg_ephemeral.oci.engine_errors import classify, complaint, has_insisted
 from pg_ephemeral.oci.model import Platform
-from pg_ephemeral.oci.patience import Deadline, Patience
+from pg_ephemeral.oci.patience import Deadline, GivenUp, Patience
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.process import Completed, Prompted
@@ -37,8 +38,8 @@ _HINTS: Mapping[State, str] = {
 }
 _NO_REPOSITORY = "some registries want the repository to be made before the first push"
 
-#: What an untrusted certificate never looks like.
-_PLAIN = "server gave HTTP response to HTTPS client"
+#: Who says something else than TLS; an untrusted certificate never looks like it.
+_PLAIN = re.compile("server gave HTTP response to HTTPS client|first record does not look like a TLS handshake")
 
 #: What our own questions cannot settle for a daemon elsewhere, with mirrors, a proxy or plain HTTP of its own.
 _UNSETTLED = frozenset({State.DOWN, State.TLS, State.UNKNOWN})
@@ -128,7 +129,7 @@ class _Exchange:
         name = self._images.local_name(reference)
         done = self._call((verb, name), reference, deadline)
         plain = self._client.dialect.plain_http
-        if done.status != 0 and plain and _PLAIN in done.message and self._may_be_plain(reference):
+        if done.status != 0 and plain and _PLAIN.search(done.message) and self._may_be_plain(reference):
             done = self._call((verb, *plain, name), reference, deadline)
         return done
 
@@ -164,7 +165,8 @@ class _Exchange:
         program, registry = self._client.dialect.program, registry_of(reference.name)
         said = without_secrets(complaint(message)) or "no reason given"
         hint = _NO_REPOSITORY if state is State.ABSENT else _HINTS.get(state)
-        return RegistryError(
+        kind = GivenUp if has_insisted(message) else RegistryError
+        return kind(
             f"{reference}: {program} {verb}: {said}",
             state=state,
             hint=None if hint is None else hint.format(program=program, registry=registry),
