@@ -195,8 +195,9 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
         clean_up(builder.abandon, failure)
         raise
     for key in cache.chain.keys:
-        # Another instance may have built them, and may forget them.
-        cache.backend.images.tag(cache.reference(key))
+        if key in present:
+            # Another instance may have built them, and may forget them.
+            cache.backend.images.tag(cache.reference(key))
     return Populated(plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
 
 

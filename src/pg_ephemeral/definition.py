@@ -111,6 +111,7 @@ class Definition:
         if not self.wait_available_timeout > 0:
             raise InvalidValue("wait_available_timeout must be more than 0 s", kind="not-positive")
         parameters.check(self.parameters, tls=self.tls is not None)
+        self.cache_repository.name(self.cache_registry, self.instance)
         object.__setattr__(self, "parameters", MappingProxyType(dict(sorted(self.parameters.items()))))
         object.__setattr__(self, "directory", Path(self.directory).absolute())
         seen: set[str] = set()

@@ -19,6 +19,7 @@ PREFIX = "pg-ephemeral."
 #: The label that an image is known by as a stage, whatever it is called.
 KEY_LABEL = PREFIX + "key"
 INSTANCE_LABEL = PREFIX + "instance"
+PLATFORM_LABEL = PREFIX + "platform"
 
 _VALUE_LIMIT = 65_536
 

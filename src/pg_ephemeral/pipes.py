@@ -5,6 +5,7 @@ Only descriptors are known here, no programs.
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import time
@@ -59,7 +60,12 @@ class Output:
 
     def advance(self) -> None:
         """Take what is in the pipe, up to some size. Raises ``BlockingIOError`` if that is nothing."""
-        data = os.read(self.pipe.fileno(), _CHUNK)
+        try:
+            data = os.read(self.pipe.fileno(), _CHUNK)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            data = b""  # how a terminal says that nobody has its other end any more
         self.ended = not data
         if not self._by_lines:
             self._take(data)

@@ -110,26 +110,34 @@ def guarded(
     stdout: Take | None = None,
     line: Take | None = None,
     timeout: float | None = None,
+    terminal: bool = False,
 ) -> int:
-    """Run a seed's program to its end and return its status (negative: the signal that ended it).
+    """Run a program of the user's to its end and return its status (negative: the signal that ended it).
 
     Its stdin is fed from ``stdin``, then closed. Its stdout goes to our stderr, for our stdout carries only data; or to
-    ``stdout``, piece by piece. Its stderr goes there, too, unless ``line`` is given, which then gets each line of it.
+    ``stdout``, piece by piece, and with ``terminal`` by way of a terminal like ours, if we have one. Its stderr goes
+    there, too, unless ``line`` is given, which then gets each line of it. What these raise ends it and goes through.
     Nothing of its process group outlives the call, however it ends, an interrupt included. Raises ``Overdue`` when it
     has not ended after ``timeout`` seconds.
     """
     watched, alive = os.pipe()
+    ours, theirs = (None, None) if stdout is None else _output_pipe(terminal=terminal)
     child: subprocess.Popen[bytes] | None = None
     try:
-        child = _start_guarded(invocation, watched, stdout=stdout is not None, stderr=line is not None)
-        status = _converse(child, stdin, stdout, line, timeout)
+        try:
+            child = _start_guarded(invocation, watched, stdout=theirs, stderr=line is not None)
+        finally:
+            if theirs is not None:
+                os.close(theirs)
+        status = _converse(child, stdin, _taken(ours, stdout), line, timeout)
     finally:
         # Without a child, because we were interrupted while it was being made, this alone ends it.
         os.close(alive)
         os.close(watched)
         if child is not None:
             _end_group(child)
-            for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
+        for pipe in (ours, *((child.stdin, child.stderr) if child is not None else ())):
+            if pipe is not None:
                 pipe.close()
     if status is None:
         raise Overdue(f"{invocation.program} did not end within {timeout:g} s")
@@ -192,7 +200,34 @@ def spawn(
         raise _not_started(invocation, error) from error
 
 
-def _start_guarded(invocation: Invocation, watched: int, *, stdout: bool, stderr: bool) -> subprocess.Popen[bytes]:
+def show(printed: bytes) -> None:
+    """Write what a program printed to our stderr, if we have one that takes it."""
+    number = _diagnostics()
+    if number >= 0:
+        with suppress(OSError):
+            os.write(number, printed)
+
+
+def _output_pipe(*, terminal: bool) -> tuple[IO[bytes], int]:
+    """For a program's stdout: a pipe, our end first; or a terminal like ours if that is wanted and we have one."""
+    if not terminal or not _diagnostics_is_terminal():
+        ours, theirs = os.pipe()
+    else:
+        import termios
+
+        ours, theirs = os.openpty()
+        with suppress(OSError):
+            termios.tcsetwinsize(theirs, termios.tcgetwinsize(_diagnostics()))
+    return os.fdopen(ours, "rb", buffering=0), theirs
+
+
+def _taken(pipe: IO[bytes] | None, take: Take | None) -> tuple[Output, ...]:
+    return () if pipe is None or take is None else (Output(pipe, take),)
+
+
+def _start_guarded(
+    invocation: Invocation, watched: int, *, stdout: int | None, stderr: bool
+) -> subprocess.Popen[bytes]:
     path = None if invocation.env is None else invocation.env.get("PATH")
     if shutil.which(invocation.program, path=path) is None:
         # The shell that becomes the program would say so, but not to us.
@@ -203,7 +238,7 @@ def _start_guarded(invocation: Invocation, watched: int, *, stdout: bool, stderr
         return subprocess.Popen(
             ("sh", "-c", _GUARD, "pg-ephemeral-guard", str(watched), *invocation.argv),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if stdout else _diagnostics(),
+            stdout=_diagnostics() if stdout is None else stdout,
             stderr=subprocess.PIPE if stderr else None,
             env=invocation.env,
             cwd=invocation.cwd,
@@ -233,10 +268,15 @@ def _diagnostics() -> int:
         return subprocess.DEVNULL
 
 
+def _diagnostics_is_terminal() -> bool:
+    number = _diagnostics()
+    return number >= 0 and os.isatty(number)
+
+
 def _converse(
     child: subprocess.Popen[bytes],
     stdin: Iterable[bytes],
-    stdout: Take | None,
+    taken: tuple[Output, ...],
     line: Take | None,
     timeout: float | None,
 ) -> int | None:
@@ -245,9 +285,7 @@ def _converse(
     None when it has not ended in time.
     """
     assert child.stdin is not None  # noqa: S101 -- we asked for the pipe
-    outputs = []
-    if child.stdout is not None and stdout is not None:
-        outputs.append(Output(child.stdout, stdout))
+    outputs = [*taken]
     if child.stderr is not None and line is not None:
         outputs.append(Output(child.stderr, line, by_lines=True))
     ended = _end_of(child)

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from pg_ephemeral.errors import InvalidValue
-from pg_ephemeral.oci.reference import Name, Registry
+from pg_ephemeral.oci.reference import Domain, Name, Registry
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KNOWN = ("registry", "instance")
+
+#: Whose repositories those without a registry are, whichever engine speaks of them.
+_HUB = Domain.parse("docker.io")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +51,38 @@ class RepositoryTemplate:
         return "{registry}" in self.text
 
     def name(self, registry: Registry | None, instance: str) -> Name | None:
-        """The repository of an instance; None when it needs a registry and there is none."""
-        if self.needs_registry and registry is None:
-            return None
-        return Name.parse(self._filled(str(registry), instance))
+        """The repository of an instance; None when it needs a registry and there is none.
+
+        Raises ``InvalidValue``, of kind ``unused-registry`` or ``lost-registry``, when it would not be in ``registry``.
+        """
+        if registry is None:
+            return None if self.needs_registry else _on_hub(Name.parse(self._filled("", instance)))
+        if not self.needs_registry:
+            raise InvalidValue(
+                f"repository template {self.text!r} has no {{registry}}: cache_registry {registry} would mean nothing",
+                kind="unused-registry",
+                hint="write {registry} where the registry belongs, or set only one of the two",
+            )
+        filled = self._filled(str(registry), instance)
+        if registry.domain is None:
+            return _on_hub(Name.parse(filled))
+        if not filled.startswith(f"{registry.domain}/"):
+            raise InvalidValue(
+                f"repository template {self.text!r} makes {filled!r} of cache_registry {registry}, which is not in it",
+                kind="lost-registry",
+                hint=f"begin with {{registry}}/, as {DEFAULT} does",
+            )
+        return Name.parse(filled)
 
     def _filled(self, registry: str, instance: str) -> str:
         return self.text.replace("{registry}", registry).replace("{instance}", instance)
 
     def __str__(self) -> str:
         return self.text
+
+
+def _on_hub(name: Name) -> Name:
+    return name if name.domain is not None else Name(domain=_HUB, path=name.path)
 
 
 DEFAULT = RepositoryTemplate(text="{registry}/pg-ephemeral/{instance}")

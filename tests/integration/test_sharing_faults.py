@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from support.sites import KINDS, MORE, SCHEMA, Site, open_directory, site
 _SEEDS = (SCHEMA, ("rows", "INSERT INTO t SELECT n, md5(n::text) FROM generate_series(1, 1000) n"), MORE)
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @dataclass(frozen=True)
@@ -502,3 +504,109 @@ def test_what_an_engine_finds_damaged_is_called_so(
         pulled_by(engine, reference)
     assert caught.value.state == State.CORRUPT, caught.value.message
     assert engines.images(engine.kind, origin.site.definition.instance) == []
+
+
+def ill_layers(registry: BadRegistry, tip: Image) -> None:
+    registry.on("GET", blob(tip.layers[-1]), always(error(503, "UNAVAILABLE", "not now")))
+
+
+def ill_config(registry: BadRegistry, tip: Image) -> None:
+    registry.on("GET", blob(tip.config), always(error(500, "UNKNOWN", "it hurts")))
+
+
+def hidden_layers(registry: BadRegistry, tip: Image) -> None:
+    registry.on("GET", blob(tip.layers[-1]), always(error(403, "DENIED", "requested access to the resource is denied")))
+
+
+def forbidden_layers(registry: BadRegistry, tip: Image) -> None:
+    """As storage behind a registry says it."""
+    registry.on("GET", blob(tip.layers[-1]), always(Reply(403, b"<Error><Code>AccessDenied</Code></Error>")))
+
+
+def busy_layers(registry: BadRegistry, tip: Image) -> None:
+    registry.on("GET", blob(tip.layers[-1]), always(error(429, "TOOMANYREQUESTS", "slow down")))
+
+
+def wanting_who(registry: BadRegistry, tip: Image) -> None:
+    challenge = 'Basic realm="members only"'
+    refusal = error(401, "UNAUTHORIZED", "members only", WWW_Authenticate=challenge)
+    registry.on("GET", blob(tip.layers[-1]), always(refusal))
+
+
+# fault: W4
+@pytest.mark.parametrize(
+    ("fault", "states"),
+    [
+        (ill_layers, {State.DOWN}),
+        (ill_config, {State.DOWN}),
+        (hidden_layers, {State.DENIED, State.HIDDEN}),
+        (forbidden_layers, {State.DENIED, State.HIDDEN}),
+        (busy_layers, {State.RATE_LIMITED}),
+        # Podman takes it for credentials that are wrong.
+        (wanting_who, {State.NOT_LOGGED_IN, State.BAD_CREDENTIALS}),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_trouble_with_a_part_of_an_image_is_neither_damage_nor_absence(
+    fault: Break, states: set[State], engine: Site, origin: Origin, registry: BadRegistry
+) -> None:
+    if engine.kind == "docker" and states & {State.DOWN, State.RATE_LIMITED, State.NOT_LOGGED_IN}:
+        pytest.skip("docker itself insists on it for longer than a minute")
+    fault(registry, Image(origin, TIP))
+    reference = origin.site.at(f"{registry.host}/owner").tip
+    with pytest.raises(RegistryError) as caught:
+        pulled_by(engine, reference)
+    assert caught.value.state in states, caught.value.message
+    assert engines.images(engine.kind, origin.site.definition.instance) == []
+
+
+def other_platforms(registry: BadRegistry, tip: Image) -> None:
+    """An index without ours."""
+    manifest = registry.manifests[tip.origin.path, tip.key][1]
+    described = {
+        "mediaType": _MANIFEST,
+        "digest": f"sha256:{hashlib.sha256(manifest).hexdigest()}",
+        "size": len(manifest),
+    }
+    there = {**described, "platform": {"os": "linux", "architecture": "s390x"}}
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [there]}
+    registry.keep_manifest(tip.origin.path, tip.key, _INDEX, json.dumps(index).encode())
+
+
+def hollow_index(registry: BadRegistry, tip: Image) -> None:
+    """The image it names is gone."""
+    platform = {"os": "linux", "architecture": json.loads(registry.blobs[tip.config])["architecture"]}
+    there = {"mediaType": _MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 500, "platform": platform}
+    index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [there]}
+    registry.keep_manifest(tip.origin.path, tip.key, _INDEX, json.dumps(index).encode())
+
+
+@pytest.mark.parametrize("fault", [other_platforms, hollow_index], ids=lambda one: one.__name__)
+def test_an_index_that_is_of_no_use_is_passed_over(
+    fault: Break, origin: Origin, registry: BadRegistry, fresh: Site
+) -> None:
+    fault(registry, Image(origin, TIP))
+    report = fresh.pull()
+    assert [one.state for one in report.looked] == [State.CORRUPT, State.PRESENT]
+    assert len(fresh.warnings()) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+@pytest.mark.parametrize("fault", [other_platforms, hollow_index], ids=lambda one: one.__name__)
+def test_an_index_that_is_of_no_use_to_an_engine_is_passed_over(
+    fault: Break, kind: str, origin: Origin, registry: BadRegistry, tmp_path: Path
+) -> None:
+    """Its own stages are others; what is under the tag is what counts here."""
+    with site(kind, open_directory(tmp_path / "engine"), (SCHEMA,)) as made:
+        fresh = made.at(f"{registry.host}/owner")
+        tip = Image(origin, TIP)
+        fault(registry, tip)
+        path, key = str(fresh.tip.name.path), str(fresh.tip.tag)
+        registry.manifests[path, key] = registry.manifests[origin.path, tip.key]
+        for name, kept in list(registry.manifests.items()):
+            registry.manifests[path, name[1]] = kept
+        report = fresh.pull()
+        assert [one.state for one in report.looked] == [State.CORRUPT, State.ABSENT]
+        [warning] = fresh.warnings()
+        assert str(fresh.tip) in warning
+        assert fresh.present() == []

@@ -190,6 +190,24 @@ def test_what_is_here_is_found_whatever_the_registry(shared: Shared, tmp_path: P
     assert moved.applied() == ["last"], "what is here under other names alone is built upon"
 
 
+def test_what_another_repository_of_the_registry_has_is_mounted(shared: Shared, tmp_path: Path) -> None:
+    """By engines as well, which remember where a layer came from; the configuration may be sent."""
+    fresh = shared.fresh(tmp_path)
+    fresh.pull()
+    moved = fresh.at(f"{shared.registry.host}/another/place")
+    moved.populate()
+    since = len(shared.registry.requests())
+    report = moved.push(tip=True)
+    assert [stage.status for stage in report.stages] == ["pushed"]
+    asked = shared.registry.requests()[since:]
+    mounts = [path for method, path, status in asked if method == "POST" and "mount=" in path and status == 201]
+    assert len(mounts) >= len(shared.images[-1].manifest.layers)
+    if moved.kind == "embedded":
+        assert report.stages[0].sent == 0
+        assert [one for one in asked if one[0] in ("PUT", "PATCH") and "/uploads/" in one[1]] == []
+    assert published(shared.registry, moved.tip).diff_ids == shared.images[-1].diff_ids
+
+
 def sourced(data: bytes) -> BlobSource:
     from contextlib import contextmanager
     from io import BytesIO

@@ -204,6 +204,15 @@ def test_layers_that_are_here_are_not_fetched_and_files_are_shared(own: Layout, 
     assert fresh.has_rows()
 
 
+@pytest.mark.parametrize("gone", ["tree.json", "data/global/pg_control"])
+def test_a_stage_that_goes_while_it_is_shared_is_done_without(own: Layout, fresh: Machine, gone: str) -> None:
+    fresh.pull(own, fresh.cache.reference(fresh.keys[1]))
+    (fresh.stages.directory(fresh.keys[1]) / gone).unlink()
+    assert fresh.pull(own, fresh.tip)
+    assert fresh.leftovers() == []
+    assert fresh.has_rows()
+
+
 def test_pulling_onto_a_shared_stage_leaves_that_as_it_was(pushed: Layout, builder: Machine, fresh: Machine) -> None:
     for reference in fresh.references():
         fresh.pull(pushed, reference)

@@ -6,6 +6,7 @@ It runs in a thread of the test. What is not replaced is answered as a registry 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 import threading
@@ -37,13 +38,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """``cut`` closes the connection after so many bytes of the body; ``hang_up`` without reading, or answering."""
+    """``cut`` closes the connection after so many bytes of the body, once ``held`` is set; ``hang_up`` before any.
+
+    ``raw`` is sent as it is, in whatever protocol, and nothing else.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+    held: threading.Event | None = None
     hang_up: bool = False
+    raw: bytes | None = None
 
 
 Script = Callable[[Request], Reply | None]
@@ -73,6 +79,7 @@ class BadRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._uploads: dict[str, bytes] = {}
+        self._numbers = itertools.count()
         self._scripts: list[tuple[str, re.Pattern[str], Script]] = []
         self._guard = threading.Lock()
         self.port = 0
@@ -153,7 +160,7 @@ class BadRegistry:
 
     def _upload(self, request: Request, path: str, name: str) -> Reply:
         if request.method == "POST":
-            name = f"upload-{len(self._uploads)}"
+            name = f"upload-{next(self._numbers)}"
             self._uploads[name] = b""
             return Reply(202, headers={"Location": f"/v2/{path}/blobs/uploads/{name}?state=a%2Fb"})
         if name not in self._uploads or request.query.get("state") != ["a/b"]:
@@ -205,11 +212,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _do(self) -> None:
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", "0")))
+        chunked = headers.get("transfer-encoding") == "chunked"
+        body = self._chunks() if chunked else self.rfile.read(int(headers.get("content-length", "0")))
         request = Request(self.command, parts.path, parse_qs(parts.query), headers, body, self.client_address[1])
         reply = self.asked.answer(request)
-        if reply.hang_up:
+        if reply.hang_up or reply.raw is not None:
             self.close_connection = True
+            self.wfile.write(reply.raw or b"")
             return
         self.send_response(reply.status)
         for name, value in reply.headers.items():
@@ -222,6 +231,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(reply.body[: reply.cut])
         if reply.cut is not None:
             self.close_connection = True
+            if reply.held is not None:
+                self.wfile.flush()
+                reply.held.wait(60)
+
+    def _chunks(self) -> bytes:
+        """A body whose length is not announced, as engines send blobs."""
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 -- http.server's names
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -117,14 +117,26 @@ class MemoryStore:
 
 
 class MemoryRegistry:
-    """Stages by reference; ``trouble`` is what every question is answered with, ``refused`` pushes by their key."""
+    """Stages by reference; ``trouble`` is what every question is answered with, ``refused`` pushes by their key.
+
+    ``other_way`` leads around the trouble, as an engine's may; ``unreadable`` is what a pull is answered with. What is
+    ``hollow`` has a tag and nothing else. ``watch`` is called with every line of the ``log``.
+    """
 
     def __init__(self) -> None:
         self.stages: dict[Reference, tuple[dict[str, str], tuple[str, ...], int]] = {}
         self.trouble: RegistryError | None = None
-        self.refused: dict[CacheKey, RegistryError] = {}
+        self.other_way = False
+        self.refused: dict[CacheKey, CacheError] = {}
+        self.unreadable: dict[CacheKey, RegistryError] = {}
         self.damaged: set[CacheKey] = set()
+        self.hollow: set[CacheKey] = set()
         self.log: list[str] = []
+        self.watch: Callable[[str], object] = lambda _line: None
+
+    def note(self, line: str) -> None:
+        self.log.append(line)
+        self.watch(line)
 
 
 class MemoryExchange:
@@ -135,19 +147,24 @@ class MemoryExchange:
         self._registry = registry
 
     def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
-        self._registry.log.append(f"probe {len(references)}")
+        self._registry.note(f"probe {len(references)}")
         trouble = self._registry.trouble
         if trouble is not None:
             return {one: Finding(state=State(trouble.state), error=trouble) for one in references}
         present = self._registry.stages
         return {one: Finding(state=State.PRESENT if one in present else State.ABSENT) for one in references}
 
+    def may_reach(self, reference: Reference, finding: Finding) -> bool:  # noqa: ARG002 -- one registry
+        return self._registry.other_way and finding.state in (State.DOWN, State.TLS, State.UNKNOWN)
+
     def pull(self, reference: Reference, *, progress: Transferred) -> bool:
-        self._registry.log.append(f"pull {reference.tag}")
+        self._registry.note(f"pull {reference.tag}")
+        if key_of(reference) in self._registry.unreadable:
+            raise self._registry.unreadable[key_of(reference)]
         if key_of(reference) in self._registry.damaged:
-            raise RegistryError(f"{reference}: damaged", state=State.CORRUPT)
+            raise RegistryError(f"{reference}: damaged", state=State.CORRUPT, hint="a hint")
         stage = self._registry.stages.get(reference)
-        if stage is None:
+        if stage is None or key_of(reference) in self._registry.hollow:
             return False
         with self._store.guard:
             self._store.stages[key_of(reference)] = stage
@@ -156,7 +173,7 @@ class MemoryExchange:
         return True
 
     def push(self, reference: Reference, *, progress: Transferred) -> int | None:
-        self._registry.log.append(f"push {reference.tag}")
+        self._registry.note(f"push {reference.tag}")
         refusal = self._registry.refused.get(key_of(reference))
         if refusal is not None:
             raise refusal

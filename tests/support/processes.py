@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-
-def wait_for(condition: Callable[[], object], within: float = 20.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.01)
+from support.project import eventually
 
 
 def alive(pid: int) -> bool:
@@ -25,9 +17,9 @@ def alive(pid: int) -> bool:
 
 def pid_in(path: Path) -> int:
     """The process id that a program writes to this file, as soon as it is there."""
-    wait_for(lambda: path.exists() and path.read_text().strip())
+    eventually(lambda: path.exists() and path.read_text().strip())
     return int(path.read_text())
 
 
 def wait_until_gone(pid: int) -> None:
-    wait_for(lambda: not alive(pid))
+    eventually(lambda: not alive(pid))

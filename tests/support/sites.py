@@ -274,12 +274,17 @@ def share_at_once(kind: str, registry: support.Registry, directory: Path) -> Non
             references = [stage["cache_image"] for stage in push["stages"]]
         before = digests(registry, references)
 
-        # It is only there: all pull it, and push it again.
+        # It is only there: one pulls it, the others wait for that, and all push it again.
         made.ok("--instance", instance, "cache", "reset", "--force")
+        seeds = made.json("--instance", instance, "cache", "status", "--json")["seeds"]
+        assert [seed["status"] for seed in seeds] == ["miss"] * 2
+        pulled = []
         for document in at_once(made, instance, "sync", "--strict"):
             pull = document["pull"]
             assert isinstance(pull, dict)
             assert pull["found"] == references[-1]
+            pulled.append(pull["pulled"])
+        assert references[-1] in pulled
         assert digests(registry, references) == before
 
         # Who was not there boots what they left.

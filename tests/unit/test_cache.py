@@ -81,6 +81,26 @@ def test_however_long_the_chain_the_store_is_looked_at_once(tmp_path: Path, text
     assert backend.starts == starts + 1
 
 
+def test_only_what_is_here_is_named(tmp_path: Path) -> None:
+    """For an engine each name is a call, or two for what is not there."""
+    tagged = []
+
+    class Watched(MemoryStore):
+        def tag(self, reference: Reference) -> None:
+            tagged.append(str(reference.tag))
+            super().tag(reference)
+
+    backend = MemoryBackend(tmp_path, store=Watched())
+    opened = open_cache(definition("a b c"), backend)
+    populate_only(opened)
+    assert tagged == list(opened.chain.keys)
+    for key in opened.chain.keys[:-1]:
+        backend.images.remove(opened.reference(key), force=True)
+    tagged.clear()
+    populate_only(opened)
+    assert tagged == [opened.chain.keys[-1]]
+
+
 # fault: W1
 def test_only_the_tip_is_needed(backend: MemoryBackend) -> None:
     opened = open_cache(definition("a b c"), backend)

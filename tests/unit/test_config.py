@@ -507,6 +507,54 @@ class TestParameters:
             assert givers[-1][name] == value
 
 
+class TestRepository:
+    """A template that names a registry itself, and the registries that are set beside it."""
+
+    FIXED = 'cache_repository = "ghcr.io/owner/stages"\n'
+    HERE = Overrides.parse(cache_registry="localhost:5000")
+
+    def test_it_counts_before_a_registry_that_is_set_further_down(self, config):
+        loaded = config(f"""
+            cache_registry = "ghcr.io/others"
+            [instances.a]
+            {self.FIXED}
+            [instances.b]
+        """)
+        assert str(loaded.definition("a").shared_repository) == "ghcr.io/owner/stages"
+        assert loaded.definition("a").cache_registry is None
+        assert str(loaded.definition("b").shared_repository) == "ghcr.io/others/pg-ephemeral/b"
+
+    @pytest.mark.parametrize(
+        ("text", "overrides", "place"),
+        [
+            (FIXED + 'cache_registry = "ghcr.io"\n[instances.main]', None, "1:20: cache_repository: "),
+            (FIXED + '[instances.main]\ncache_registry = "ghcr.io"', None, "1:20: cache_repository: "),
+            (FIXED + "[instances.main]", HERE, "1:20: cache_repository: "),
+            (FIXED, HERE, "1:20: cache_repository: "),
+            ("[instances.main]\n" + FIXED, HERE, "2:20: instances.main.cache_repository: "),
+            (
+                "[instances.main]\n" + FIXED + 'cache_registry = "ghcr.io"',
+                None,
+                "2:20: instances.main.cache_repository: ",
+            ),
+        ],
+    )
+    def test_beside_or_below_a_registry_it_is_refused_where_it_stands(self, config, text, overrides, place):
+        with pytest.raises(ConfigError) as caught:
+            config(text, **({} if overrides is None else {"overrides": overrides}))
+        assert place in caught.value.message
+        assert "has no {registry}: cache_registry" in caught.value.message
+
+    def test_another_template_takes_the_registry_again(self, config):
+        text = self.FIXED + '[instances.main]\ncache_repository = "{registry}/{instance}"'
+        assert str(config(text, overrides=self.HERE).definition().shared_repository) == "localhost:5000/main"
+
+    def test_one_that_loses_the_registry_is_refused_where_it_stands(self, config):
+        text = 'cache_registry = "ghcr.io"\ncache_repository = "{registry}"\n[instances.main]'
+        with pytest.raises(ConfigError, match=r"2:20: cache_repository: .* which is not in it"):
+            config(text)
+
+
 class TestOverrides:
     """What the command line says."""
 

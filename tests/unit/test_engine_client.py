@@ -139,6 +139,41 @@ def test_the_progress_of_a_pull_is_shown_on_stderr(
     assert (shown.out, shown.err) == ("", "15: Pulling from library/postgres\n")
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_client_that_asks_for_a_login_during_a_pull_is_ended(programs: Path, dialect: Dialect) -> None:
+    """As Docker's 28.2 does, although nobody is there to answer, and without end."""
+    script = """
+        case $1 in
+            image) echo "[]"; echo "No such image: $3" >&2; exit 1 ;;
+            pull) trap '' TERM; printf 'Log in with your Docker ID.\\nUsername: '; exec sleep 600 ;;
+        esac
+    """
+    with pytest.raises(BackendError, match=f"{dialect.program} cannot pull it: the registry wants a login") as caught:
+        play(programs, dialect, script).identify()
+    assert caught.value.hint == f"log in first: {dialect.program} login docker.io"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_engine_speaks_english_while_it_moves_an_image(
+    programs: Path, dialect: Dialect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    play(programs, dialect, 'echo "$LC_ALL" >&2; exit 1')
+    assert EngineClient(dialect=dialect).move(("pull", "x"), timeout=60).message == "C"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_signed_address_in_an_engines_complaint_is_cut(programs: Path, dialect: Dialect) -> None:
+    script = """
+        case $1 in
+            image) echo "[]"; echo "No such image: $3" >&2; exit 1 ;;
+            pull) echo 'Error: Get "https://storage.test/b?X-Amz-Signature=signed": no' >&2; exit 1 ;;
+        esac
+    """
+    with pytest.raises(BackendError, match=r'Get "https://storage.test/b\?…": no'):
+        play(programs, dialect, script).identify()
+
+
 # fault: W33
 def test_a_failed_call_carries_the_command_and_everything_that_was_said(programs: Path) -> None:
     play(programs, DOCKER, "echo one >&2; echo two >&2; exit 3")

@@ -342,6 +342,8 @@ class TestReadImages:
         "Error: inspecting object: nosuch:1: image not known",
         "error inspecting object: localhost/a:1: image not known\nError: inspecting object: b:1: image not known",
         "Unable to find image 'nosuch:1' locally",
+        "Error response from daemon: unrecognized image ID sha256:0123456789abcdef",
+        "Error response from daemon: reference does not exist",
     ],
 )
 def test_an_absent_image_is_told_from_what_engines_say_of_it(said: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pg_ephemeral.oci.engine_errors import classify
+from pg_ephemeral.oci.engine_errors import classify, complaint, has_insisted
 from pg_ephemeral.oci.state import State
 
 R = "ghcr.io/owner/app:tip"
@@ -15,6 +15,10 @@ PODMAN_4 = f"Trying to pull {R}...\nError: initializing source docker://{R}: Req
 
 DENIED = "denied: requested access to the resource is denied"
 CLASSIC = "Error response from daemon: "
+PODMAN_BLOB = "Error: parsing image configuration: Error fetching blob: invalid status code from registry"
+DOCKER_BLOB = f"{CLASSIC}error pulling image configuration: download failed after attempts="
+RACE = "errors:\ndigest invalid\nmanifest blob unknown: blob unknown to registry"
+PUSHED = "Getting image source signatures\nCopying blob sha256:0\nWriting manifest to image destination\n"
 PULL_DENIED = f"pull access denied for {N}, repository does not exist or may require 'docker login'"
 
 SAMPLES: dict[State, tuple[str, ...]] = {
@@ -58,6 +62,9 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{CLASSIC}{PULL_DENIED}: denied: User: arn:aws:iam::1:user/x is not authorized to perform: ecr:BatchGetImage",
         f"{CLASSIC}{PULL_DENIED}: denied: Your authorization token has expired. Reauthenticate and try again.",
         f"{CLASSIC}denied: permission_denied: read_package",
+        f"{PODMAN_BLOB} 403 (Forbidden)",
+        f"{DOCKER_BLOB}1: denied: requested access to the resource is denied",
+        f"{DOCKER_BLOB}1: error parsing HTTP 403 response body: invalid character '<' looking for beginning of value",
     ),
     State.NOT_LOGGED_IN: (
         f'{CLASSIC}Head "{HEAD}": unauthorized',
@@ -77,6 +84,7 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         ),
         "Error: Cannot perform an interactive login from a non TTY device",
         "Login prior to pull:\nLog in with your Docker ID",
+        f"{PODMAN_BLOB} 401 (Unauthorized)",
     ),
     State.BAD_CREDENTIALS: (
         f"{PODMAN}: unable to retrieve auth token: invalid username/password: unauthorized",
@@ -88,6 +96,10 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{CLASSIC}unexpected status from HEAD request to {HEAD}: 429 Too Many Requests",
         f"{PODMAN}: StatusCode: 429, slow down",
         f"{PODMAN}: too many requests to registry",
+        f"{PODMAN_BLOB} 429 (Too Many Requests)",
+        "Error: parsing image configuration: too many requests to registry",
+        f"{DOCKER_BLOB}6: toomanyrequests: slow down",
+        f"{DOCKER_BLOB}6: error parsing HTTP 429 response body: invalid character 's' looking for beginning of value",
     ),
     State.DOWN: (
         f"{CLASSIC}received unexpected HTTP status: 503 Service Unavailable",
@@ -96,6 +108,13 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f'{CLASSIC}failed to do request: Head "{HEAD}": dial tcp: lookup nowhere.invalid: no such host',
         'Error: pinging container registry localhost:1: Get "http://localhost:1/v2/": read: connection reset by peer',
         f'{CLASSIC}Get "https://ghcr.io/v2/": net/http: TLS handshake timeout',
+        f'{CLASSIC}Get "http://localhost:1/v2/": EOF',
+        f'{CLASSIC}Get "https://ghcr.io/v2/": context deadline exceeded (Client.Timeout exceeded)',
+        f"{PODMAN_BLOB} 503 (Service Unavailable)",
+        f"{PODMAN_BLOB} 500 (Internal Server Error)",
+        f"{PODMAN_BLOB} 522",
+        f"{DOCKER_BLOB}6: received unexpected HTTP status: 503 Service Unavailable",
+        f"{CLASSIC}error parsing HTTP 520 response body: invalid character '<' looking for beginning of value",
     ),
     State.TLS: (
         f'{CLASSIC}Get "https://ghcr.io/v2/": http: server gave HTTP response to HTTPS client',
@@ -106,6 +125,11 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{CLASSIC}unknown blob",
         f"{CLASSIC}failed to copy: httpReadSeeker: failed open: content at {HEAD} not found: not found",
         "Error: copying system image from manifest list: Error fetching blob: invalid status code from registry 404",
+        f"{PODMAN_BLOB} 404 (Not Found)",
+        f"{DOCKER_BLOB}1: unknown blob",
+        "no matching manifest for linux/amd64 in the manifest list entries",
+        f"{CLASSIC}no match for platform in manifest: not found",
+        f"Error: choosing an image from manifest list docker://{R}: no image found in image index for architecture x",
         f"Error: reading manifest sha256:{'0' * 64} in {N}: manifest unknown",
     ),
     State.UNKNOWN: (
@@ -121,6 +145,64 @@ SAMPLES: dict[State, tuple[str, ...]] = {
 @pytest.mark.parametrize(("state", "text"), [(state, text) for state, texts in SAMPLES.items() for text in texts])
 def test_every_known_wording_has_its_state(state: State, text: str) -> None:
     assert classify(text) is state
+
+
+PUSHING: dict[State, tuple[str, ...]] = {
+    State.CORRUPT: (
+        RACE,
+        f"{PUSHED}Error: writing manifest: uploading manifest tip to {N}: {RACE}",
+        "digest invalid: provided digest did not match uploaded content",
+        "manifest invalid: manifest invalid",
+        f"{PUSHED}Error: writing manifest: uploading manifest tip to {N}: manifest invalid: no reason",
+    ),
+    State.DOWN: (
+        "received unexpected HTTP status: 500 Internal Server Error",
+        "blob upload unknown: blob upload unknown to registry",
+        f"{PUSHED}Error: writing blob: uploading layer chunked: blob upload invalid: blob upload invalid",
+    ),
+    State.ABSENT: (f"{CLASSIC}name unknown: The repository with name 'app' does not exist in the registry",),
+    State.DENIED: (DENIED, f"{PUSHED}Error: writing blob: initiating layer upload: {DENIED}"),
+    State.NOT_LOGGED_IN: ("no basic auth credentials", f"{PUSHED}Error: unauthorized: authentication required"),
+    State.RATE_LIMITED: ("toomanyrequests: slow down",),
+}
+
+
+# fault: W4
+@pytest.mark.parametrize(("state", "text"), [(state, text) for state, texts in PUSHING.items() for text in texts])
+def test_every_known_wording_of_a_push_has_its_state(state: State, text: str) -> None:
+    assert classify(text, pushing=True) is state
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (RACE, "errors: digest invalid; manifest blob unknown: blob unknown to registry"),
+        (
+            f"{PUSHED}Error: writing manifest: errors:\ndigest invalid\nmanifest blob unknown",
+            "Error: writing manifest: errors: digest invalid; manifest blob unknown",
+        ),
+        (
+            f'time="now" level=warning msg="Error: no"\nWARN[0000] cgroups\n{PODMAN}: {DENIED}\nunauthorized: who?\n',
+            f"{PODMAN}: {DENIED}; unauthorized: who?",
+        ),
+        (f"Trying to pull {R}...\n  {CLASSIC}manifest unknown  \n\n", f"{CLASSIC}manifest unknown"),
+        ("", ""),
+    ],
+)
+def test_a_complaint_is_quoted_whole_and_on_one_line(text: str, said: str) -> None:
+    assert complaint(text) == said
+
+
+def test_an_engine_that_has_insisted_says_so() -> None:
+    assert has_insisted(f"{DOCKER_BLOB}6: unknown: slow down")
+    assert has_insisted('time="now" level=warning msg="failed, retrying in 1s ... (1/3). Error: no"\nError: no')
+    assert not has_insisted(f"{DOCKER_BLOB}1: unknown blob")
+    assert not has_insisted(f"{CLASSIC}received unexpected HTTP status: 503 Service Unavailable")
+
+
+def test_a_long_complaint_is_cut() -> None:
+    assert complaint("Error: " + "x" * 10_000).endswith("x…")
+    assert len(complaint("Error: " + "x" * 10_000)) < 1000
 
 
 def test_warnings_around_the_error_do_not_matter() -> None:

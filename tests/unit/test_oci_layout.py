@@ -172,7 +172,9 @@ def test_an_index_is_kept_and_the_right_platform_found_in_it(layout: Layout) -> 
     found = find_image(layout, TWO, PLATFORM)
     assert found is not None
     assert found.manifest == manifest
-    assert find_image(layout, TWO, Platform(os="linux", architecture="arm64")) is None
+    with pytest.raises(RegistryError, match="it has nothing for linux/arm64") as caught:
+        find_image(layout, TWO, Platform(os="linux", architecture="arm64"))
+    assert caught.value.state == State.CORRUPT
 
 
 FILL = """

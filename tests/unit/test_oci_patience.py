@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from pg_ephemeral.errors import RegistryError
-from pg_ephemeral.oci.patience import Patience
+from pg_ephemeral.oci.patience import Deadline, Patience
 from pg_ephemeral.oci.state import State
 
 
@@ -75,6 +76,47 @@ def test_time_ends_it_too() -> None:
     with pytest.raises(RegistryError, match="try 3"):
         clock.patience(tries=100, limit=5.0).insist(failing(99, retry_after=2))
     assert clock.now == 4
+
+
+def test_what_the_tries_take_is_not_counted() -> None:
+    """To move much takes long, and says nothing of the next try."""
+    clock = Clock()
+    work = failing(3)
+
+    def working() -> int:
+        clock.now += 1000
+        return work()
+
+    assert clock.patience(limit=8).insist(working) == 4
+    assert len(clock.slept) == 3
+
+
+def test_a_transfer_whose_time_is_up_is_not_tried_again() -> None:
+    clock = Clock()
+    patience = clock.patience()
+    deadline = Deadline.within(10.0, patience)
+
+    def working() -> None:
+        clock.now += 11
+        deadline.check(patience.clock(), "the blob")
+
+    with pytest.raises(RegistryError, match="the blob: not transferred within 10 s"):
+        patience.insist(working)
+    assert clock.slept == []
+
+
+def test_who_is_stopped_in_a_pause_tries_nothing_more() -> None:
+    patience = Patience(tries=2, pause=30.0)
+    tried: list[int] = []
+
+    def working() -> None:
+        tried.append(1)
+        threading.Thread(target=patience.stopped.set).start()
+        raise RegistryError("down", state=State.DOWN)
+
+    with pytest.raises(RegistryError, match="down"):
+        patience.insist(working)
+    assert tried == [1]
 
 
 def test_progress_is_a_new_beginning() -> None:

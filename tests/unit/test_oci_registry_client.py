@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pg_ephemeral.errors import RegistryError
+from pg_ephemeral.errors import CacheError, RegistryError
 from pg_ephemeral.oci import model
 from pg_ephemeral.oci.credentials import Credential, anonymous
 from pg_ephemeral.oci.model import Descriptor, ImageConfig, Index, Manifest, Platform, describe
@@ -26,6 +26,7 @@ from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.oci.registry import RegistryOptions, RegistryStore
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.store import BlobSource, Readable, copy, find_image
+from pg_ephemeral.oci.transport import Timeouts
 from support.bad_registry import BadRegistry, Reply, Request, always, error, once, running
 
 USER = Credential(username="user", password="secret-password")
@@ -509,6 +510,77 @@ def test_credentials_follow_a_redirect_within_the_registry(
     assert read(client(keychain=lambda _: USER), registry, layer) == BLOB
 
 
+SIGNED = "X-Amz-Signature=signed-by-us"
+UNREADABLE = [
+    f"https://storage.test:99999/blob?{SIGNED}",
+    f"https://storage.test:port/blob?{SIGNED}",
+    f"https://[::1/blob?{SIGNED}",
+    f"https://user:password@[bad]/blob?{SIGNED}",
+    f"https://sto rage/blob?{SIGNED}",
+    f"https://{'x' * 70}.test/blob?{SIGNED}",
+    f"https:///blob?{SIGNED}",
+]
+
+
+@pytest.mark.parametrize("credential", [None, USER], ids=["nobody", "user"])
+@pytest.mark.parametrize("location", UNREADABLE)
+def test_a_redirect_to_an_address_that_is_none_is_an_error_that_does_not_repeat_it(
+    registry: BadRegistry, client: Callable[..., RegistryStore], location: str, credential: Credential | None
+) -> None:
+    if credential is not None:
+        basic(registry)
+    layer = keep_image(registry, BLOB).layers[0]
+    registry.on("GET", BLOBS, always(Reply(307, headers={"Location": location})))
+    with pytest.raises(RegistryError) as caught:
+        read(client(keychain=lambda _: credential), registry, layer)
+    assert caught.value.state in (State.UNKNOWN, State.DOWN), caught.value.message
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "signed-by-us" not in shown
+    assert "user:password" not in shown
+
+
+@pytest.mark.parametrize("location", UNREADABLE)
+def test_an_upload_to_an_address_that_is_none_is_an_error(
+    registry: BadRegistry, client: Callable[..., RegistryStore], location: str
+) -> None:
+    registry.on("POST", UPLOADS, always(Reply(202, headers={"Location": location})))
+    with pytest.raises(RegistryError) as caught:
+        client().put_blob(registry.repository(), describe("", BLOB), source(BLOB))
+    assert caught.value.state in (State.UNKNOWN, State.DOWN), caught.value.message
+    assert "signed-by-us" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("realm", ["https://host:port/token", "https://[::1/token", "https:///token"])
+def test_a_realm_that_is_no_address_is_an_error(
+    registry: BadRegistry, client: Callable[..., RegistryStore], realm: str
+) -> None:
+    registry.on("*", "/v2/.+", always(error(401, WWW_Authenticate=f'Bearer realm="{realm}"')))
+    assert _state(lambda: client().resolve(tip(registry))) is State.UNKNOWN
+
+
+def test_a_signed_address_that_cannot_be_reached_is_not_repeated(
+    registry: BadRegistry, client: Callable[..., RegistryStore]
+) -> None:
+    layer = keep_image(registry, BLOB).layers[0]
+    with running() as gone:
+        target = f"http://user:password@{gone.host}/blob?{SIGNED}"
+    registry.on("GET", BLOBS, always(Reply(307, headers={"Location": target})))
+    with pytest.raises(RegistryError) as caught:
+        read(client(), registry, layer)
+    assert gone.host in caught.value.message
+    assert SIGNED not in caught.value.message
+    assert "password" not in caught.value.message
+
+
+def test_what_a_registry_says_is_repeated_without_its_signatures(
+    registry: BadRegistry, client: Callable[..., RegistryStore]
+) -> None:
+    words = f"look at https://user:password@storage.test/a/b?{SIGNED} and elsewhere"
+    registry.on("*", MANIFESTS, always(error(418, "TEAPOT", words)))
+    with pytest.raises(RegistryError, match=r"look at https://storage.test/a/b\?… and elsewhere"):
+        client().resolve(tip(registry))
+
+
 def test_redirects_end(registry: BadRegistry, client: Callable[..., RegistryStore]) -> None:
     layer = keep_image(registry, BLOB).layers[0]
     registry.on("GET", BLOBS, lambda one: Reply(307, headers={"Location": one.path}))
@@ -570,6 +642,53 @@ def test_a_registry_that_comes_back_is_spoken_to(options: RegistryOptions) -> No
         assert store.resolve(tip(gone)) is not None
 
 
+def test_trouble_at_the_first_question_says_nothing_of_the_protocol(
+    registry: BadRegistry, client: Callable[..., RegistryStore]
+) -> None:
+    keep_image(registry, BLOB)
+    registry.on("GET", "/v2/", once(Reply(hang_up=True), Reply(hang_up=True)))
+    assert client().resolve(tip(registry)) is not None
+
+
+def test_a_stall_at_the_first_question_says_nothing_of_the_protocol(
+    registry: BadRegistry, client: Callable[..., RegistryStore]
+) -> None:
+    keep_image(registry, BLOB)
+    released = threading.Event()
+    stall = iter([True])
+
+    def hold(_request: Request) -> Reply | None:
+        if next(stall, False):
+            released.wait(30)
+        return None
+
+    registry.on("GET", "/v2/", hold)
+    try:
+        assert client(timeouts=Timeouts(connect=5.0, idle=0.5)).resolve(tip(registry)) is not None
+    finally:
+        released.set()
+
+
+def test_a_registry_that_never_answers_on_this_machine_is_down(
+    registry: BadRegistry, client: Callable[..., RegistryStore], pauses: Pauses
+) -> None:
+    registry.on("GET", "/v2/", always(Reply(hang_up=True)))
+    assert _state(lambda: client().resolve(tip(registry))) is State.DOWN
+    assert len(pauses.taken) == 4
+
+
+@pytest.mark.parametrize("answer", [Reply(400), Reply(raw=b"\x15\x03\x01\x00\x02\x02\x16")], ids=["400", "an alert"])
+def test_who_does_not_take_plain_http_is_spoken_to_in_tls(
+    registry: BadRegistry, client: Callable[..., RegistryStore], answer: Reply
+) -> None:
+    registry.on("GET", "/v2/", always(answer))
+    assert _state(lambda: client(timeouts=Timeouts(connect=0.5, idle=0.5)).resolve(tip(registry))) in (
+        State.TLS,
+        State.DOWN,
+    )
+    assert registry.asked("HEAD") == [], "nothing more is said in plain HTTP"
+
+
 def test_a_name_that_is_not_known_is_down(client: Callable[..., RegistryStore]) -> None:
     reference = Reference.parse("registry.invalid/owner/app:tip")
     assert _state(lambda: client().resolve(reference)) is State.DOWN
@@ -606,6 +725,29 @@ def test_a_blob_that_does_not_go_through_whole_goes_in_chunks(
     sizes = [len(request.body) for request in registry.asked("PATCH")]
     assert sizes == [5 * 1024 * 1024, 5 * 1024 * 1024, len(large) - 10 * 1024 * 1024]
     assert registry.asked("PATCH")[1].headers["content-range"] == f"{sizes[0]}-{2 * sizes[0] - 1}"
+
+
+@pytest.mark.parametrize("trouble", [Reply(502), Reply(hang_up=True)])
+def test_an_upload_that_takes_long_is_tried_again_like_any(
+    registry: BadRegistry, client: Callable[..., RegistryStore], pauses: Pauses, trouble: Reply
+) -> None:
+    layer = describe(model.OCI_LAYER, BLOB)
+    registry.on("PUT", UPLOADS, once(trouble, trouble))
+    assert client().put_blob(registry.repository(), layer, trickling(BLOB, pauses))
+    assert registry.blobs[str(layer.digest)] == BLOB
+    assert pauses.now > 300, "each try took more than what may be waited for"
+
+
+def test_a_blob_that_takes_long_goes_in_chunks_when_it_does_not_go_whole(
+    registry: BadRegistry, client: Callable[..., RegistryStore], pauses: Pauses
+) -> None:
+    large = BLOB * 4
+    layer = describe(model.OCI_LAYER, large)
+    registry.on("PUT", UPLOADS, lambda request: Reply(hang_up=True) if len(request.body) > 10_000_000 else None)
+    registry.on("PATCH", UPLOADS, once(Reply(hang_up=True)))
+    assert client().put_blob(registry.repository(), layer, trickling(large, pauses))
+    assert registry.blobs[str(layer.digest)] == large
+    assert len(registry.asked("PATCH")) == 4
 
 
 def test_the_registry_says_how_large_chunks_are(registry: BadRegistry, client: Callable[..., RegistryStore]) -> None:
@@ -650,6 +792,17 @@ def test_a_blob_is_mounted_from_where_it_is(registry: BadRegistry, client: Calla
     assert (mount.query["mount"], mount.query["from"]) == ([str(layer.digest)], ["owner/other"])
     scopes = registry.asked("GET", "/token")[-1].query["scope"]
     assert scopes == ["repository:owner/app:pull,push", "repository:owner/other:pull"]
+
+
+@pytest.mark.parametrize("answer", [error(403, "DENIED", "permission_denied: read_package"), Reply(418)])
+def test_a_repository_that_we_may_not_read_is_none_to_mount_from(
+    registry: BadRegistry, client: Callable[..., RegistryStore], answer: Reply
+) -> None:
+    layer = describe(model.OCI_LAYER, BLOB)
+    registry.on("HEAD", "/v2/owner/other/blobs/.*", always(answer))
+    others = [registry.repository("owner/other")]
+    assert client().put_blob(registry.repository(), layer, source(BLOB), mount_from=others)
+    assert registry.blobs[str(layer.digest)] == BLOB
 
 
 @pytest.mark.parametrize("answer", [None, Reply(404), Reply(403)])
@@ -825,7 +978,7 @@ def test_the_image_of_our_platform_is_taken_from_an_index(
     image = find_image(store, tip(registry), AMD64)
     assert image is not None
     assert image.content.data == data
-    assert find_image(store, tip(registry), Platform(os="linux", architecture="arm64")) is None
+    assert _state(lambda: find_image(store, tip(registry), Platform(os="linux", architecture="arm64"))) is State.CORRUPT
     del registry.manifests["owner/app", str(plain.digest)]
     assert _state(lambda: find_image(store, tip(registry), AMD64)) is State.CORRUPT
 
@@ -908,6 +1061,37 @@ def test_who_may_write_knows_that_it_is_absent(
     finding = probe([tip(registry)], replace(options, keychain=lambda _: USER))[tip(registry)]
     assert finding.state is state
     assert len(registry.asked("DELETE", UPLOADS)) == (1 if upload is None else 0)
+
+
+def test_whether_we_may_write_is_asked_once(registry: BadRegistry, options: RegistryOptions) -> None:
+    basic(registry)
+    registry.on("*", "/v2/.*/manifests/.*", always(error(403, "DENIED", REQUESTED)))
+    references = [Reference(name=registry.repository(), tag=Tag.parse(f"stage-{n}")) for n in range(12)]
+    elsewhere = tip(registry, "owner/other")
+    found = probe([*references, elsewhere], replace(options, keychain=lambda _: USER))
+    assert {found[one].state for one in references} == {State.ABSENT}
+    asked = [one.path for one in registry.asked("POST", "/v2/.*/uploads/") if one.authorization]
+    assert sorted(asked) == [f"/v2/owner/{name}/blobs/uploads/" for name in ("app", "other")]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [(CacheError("the keys are lost", hint="look under the mat"), "the keys are lost"), (KeyError("key"), "KeyError")],
+)
+def test_whatever_goes_wrong_in_a_probe_is_a_finding(
+    registry: BadRegistry, options: RegistryOptions, trouble: Exception, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def find(_name: Name) -> Credential | None:
+        raise trouble
+
+    basic(registry)
+    finding = probe([tip(registry)], replace(options, keychain=find))[tip(registry)]
+    assert finding.state is State.UNKNOWN
+    assert finding.error is not None
+    assert words in finding.error.message
+    assert str(tip(registry)) in finding.error.message
+    assert finding.error.hint == getattr(trouble, "hint", None)
+    assert capfd.readouterr().err == ""
 
 
 def test_nobody_does_not_try_to_write(registry: BadRegistry, options: RegistryOptions) -> None:

@@ -27,6 +27,7 @@ def name(template: str, registry: str | None, instance: str = "main") -> str | N
         ("ghcr.io", "ghcr.io/pg-ephemeral/main"),
         ("localhost:5000", "localhost:5000/pg-ephemeral/main"),
         ("127.0.0.1:5000/a/b", "127.0.0.1:5000/a/b/pg-ephemeral/main"),
+        ("owner", "docker.io/owner/pg-ephemeral/main"),
     ],
 )
 def test_by_default_two_components_are_added(registry: str, expected: str) -> None:
@@ -43,6 +44,10 @@ def test_by_default_two_components_are_added(registry: str, expected: str) -> No
         ("{registry}", f"{ECR}/made/beforehand", f"{ECR}/made/beforehand"),
         (f"{ECR}/{{instance}}/stages", None, f"{ECR}/shop/stages"),
         ("{registry}/{instance}-{instance}", "ghcr.io", "ghcr.io/shop-shop"),
+        ("{registry}-stages/{instance}", "ghcr.io/owner", "ghcr.io/owner-stages/shop"),
+        ("{registry}", "owner", "docker.io/owner"),
+        ("docker.io/{registry}/{instance}", "owner", "docker.io/owner/shop"),
+        ("owner/{instance}", None, "docker.io/owner/shop"),
     ],
 )
 def test_a_template_fits_a_registry_that_allows_less(template: str, registry: str | None, expected: str) -> None:
@@ -71,6 +76,33 @@ def test_an_unknown_placeholder_is_refused(word: str) -> None:
 def test_what_is_no_repository_when_filled_in_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue):
         RepositoryTemplate.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("template", "registry"),
+    [
+        ("{registry}", "ghcr.io"),
+        ("{registry}", "localhost:5000"),
+        ("{registry}-x/{instance}", "ghcr.io"),
+        ("x/{registry}/y", "ghcr.io"),
+    ],
+)
+def test_a_template_that_leads_out_of_the_registry_is_refused(template: str, registry: str) -> None:
+    with pytest.raises(InvalidValue) as caught:
+        name(template, registry)
+    assert caught.value.kind == "lost-registry"
+    assert repr(template) in caught.value.message
+    assert f"cache_registry {registry}" in caught.value.message
+    with pytest.raises(InvalidValue):
+        Definition(cache_registry=Registry.parse(registry), cache_repository=RepositoryTemplate.parse(template))
+
+
+def test_a_registry_that_the_template_does_not_use_is_refused() -> None:
+    with pytest.raises(InvalidValue) as caught:
+        name("ghcr.io/owner/{instance}", "localhost:5000")
+    assert caught.value.kind == "unused-registry"
+    assert "cache_registry localhost:5000 would mean nothing" in caught.value.message
+    assert "{registry}" in (caught.value.hint or "")
 
 
 def test_without_a_registry_there_is_none_unless_the_template_names_it() -> None:

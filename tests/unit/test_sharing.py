@@ -13,7 +13,7 @@ import pytest
 from pg_ephemeral import sharing
 from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
 from pg_ephemeral.definition import Definition
-from pg_ephemeral.errors import DefinitionError, RegistryError, SeedFailed
+from pg_ephemeral.errors import DefinitionError, RegistryError, SeedFailed, StageGone
 from pg_ephemeral.lifecycle import boot
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Registry
@@ -158,8 +158,8 @@ def test_a_damaged_stage_is_passed_over_for_an_older_one_with_a_warning(builder:
     assert report.pulled == fresh.reference(1)
     assert [one.state for one in report.looked] == [State.CORRUPT, State.CORRUPT, State.PRESENT]
     assert fresh.notes(warning=True) == [
-        f"{fresh.reference(3)}: damaged; an older stage will do",
-        f"{fresh.reference(2)}: damaged; an older stage will do",
+        f"{fresh.reference(3)}: damaged; an older stage will do (a hint)",
+        f"{fresh.reference(2)}: damaged; an older stage will do (a hint)",
     ]
     assert fresh.cache.present() == {fresh.cache.chain.keys[1]}
 
@@ -173,6 +173,87 @@ def test_to_find_nothing_is_no_failure(fresh: Site, state: State) -> None:
     assert (report.present, report.pulled) == (None, None)
     assert [one.state for one in report.looked] == [state] * 4
     assert fresh.registry.log == ["probe 4"]
+
+
+# fault: W3
+def test_what_the_registry_does_not_show_is_a_miss_with_one_warning(builder: Site, fresh: Site) -> None:
+    fresh.registry.trouble = trouble(State.HIDDEN)
+    assert fresh.pull().pulled is None
+    assert fresh.notes(warning=True) == ["the registry is hidden; it counts as absent (a hint)"]
+    with pytest.raises(RegistryError) as caught:
+        fresh.sync(strict=True)
+    assert caught.value.state == State.HIDDEN
+    assert fresh.cache.present() == frozenset()
+    assert fresh.sync().pulled is not None, "it is no trouble without strict"
+
+
+def test_what_was_there_and_is_not_to_be_pulled_was_deleted_or_is_damaged(builder: Site, fresh: Site) -> None:
+    """Its tag tells: it is asked for again."""
+    builder.push()
+    keys = builder.cache.chain.keys
+    builder.registry.hollow = {keys[3]}
+    report = fresh.pull()
+    assert report.pulled == fresh.reference(2)
+    assert [one.state for one in report.looked] == [State.CORRUPT, State.PRESENT]
+    [warning] = fresh.notes(warning=True)
+    assert "its tag is there, and what it names is gone; an older stage will do (push it again with --force" in warning
+    assert [one.name for one in fresh.events if isinstance(one, TransferFinished)] == ["b"], "the tip never arrived"
+
+
+def test_what_is_deleted_while_we_pull_is_absent(builder: Site, fresh: Site) -> None:
+    builder.push()
+    key = builder.cache.chain.keys[3]
+
+    def delete(line: str) -> None:
+        if line == f"pull {key}":
+            builder.registry.stages.pop(builder.reference(3), None)
+
+    builder.registry.watch = delete
+    report = fresh.pull()
+    assert [one.state for one in report.looked] == [State.ABSENT, State.PRESENT]
+    assert fresh.notes(warning=True) == []
+
+
+def test_what_is_seen_and_then_refused_is_denied(builder: Site, fresh: Site) -> None:
+    builder.push()
+    builder.registry.unreadable = {builder.cache.chain.keys[3]: trouble(State.HIDDEN)}
+    with pytest.raises(RegistryError) as caught:
+        fresh.pull()
+    assert (caught.value.state, caught.value.hint) == (State.DENIED, "a hint")
+    assert fresh.cache.present() == frozenset()
+
+
+@pytest.mark.parametrize("state", [State.DOWN, State.TLS, State.UNKNOWN])
+def test_an_engine_with_a_way_of_its_own_is_let_try(builder: Site, fresh: Site, state: State) -> None:
+    """From the tip backwards, and forwards for a push; its own answers count."""
+    builder.push()
+    builder.registry.stages.pop(builder.reference(3))
+    fresh.registry.trouble, fresh.registry.other_way = trouble(state), True
+    report = fresh.pull()
+    assert report.pulled == fresh.reference(2)
+    assert [one.state for one in report.looked] == [State.ABSENT, State.PRESENT]
+    fresh.populate()
+    fresh.registry.log.clear()
+    assert [stage.status for stage in fresh.push().stages] == ["pushed"] * 2
+    assert fresh.registry.log == ["probe 2", f"push {fresh.reference(2).tag}", f"push {fresh.reference(3).tag}"]
+
+
+def test_an_engine_that_does_not_get_there_either_is_not_asked_for_older_stages(builder: Site, fresh: Site) -> None:
+    builder.push()
+    fresh.registry.trouble, fresh.registry.other_way = trouble(), True
+    fresh.registry.unreadable = {key: trouble() for key in fresh.cache.chain.keys}
+    with pytest.raises(RegistryError) as caught:
+        fresh.pull()
+    assert caught.value.state == State.DOWN
+    assert len([line for line in fresh.registry.log if line.startswith("pull ")]) == 1
+
+
+def test_an_engine_that_is_shown_nothing_either_warns_once(builder: Site, fresh: Site) -> None:
+    fresh.registry.trouble, fresh.registry.other_way = trouble(), True
+    fresh.registry.unreadable = {key: trouble(State.HIDDEN) for key in fresh.cache.chain.keys}
+    report = fresh.pull()
+    assert [one.state for one in report.looked] == [State.HIDDEN] * 4
+    assert len(fresh.notes(warning=True)) == 1
 
 
 # acceptance: 107, 108
@@ -241,7 +322,8 @@ def test_uncacheable_seeds_end_what_is_shared(tmp_path: Path) -> None:
 def test_stages_are_pushed_oldest_first(builder: Site) -> None:
     report = builder.push()
     tags = [str(builder.reference(position).tag) for position in range(4)]
-    assert builder.registry.log == ["probe 4", *(f"push {tag}" for tag in tags)]
+    pushes = [line for line in builder.registry.log if line.startswith("push ")]
+    assert pushes == [f"push {tag}" for tag in tags]
     assert [stage.status for stage in report.stages] == ["pushed"] * 4
     assert [stage.sent for stage in report.stages] == [0, 1, 2, 3]
 
@@ -262,6 +344,23 @@ def test_what_the_registry_has_is_left_alone_unless_forced(builder: Site, fresh:
     report = fresh.push(force=True)
     assert [stage.status for stage in report.stages] == ["pushed"] * 4
     assert all(builder.registry.stages[one] is not before[one] for one in before)
+
+
+# fault: W2
+def test_what_others_push_meanwhile_is_left_alone(builder: Site, fresh: Site) -> None:
+    """A push may take minutes: each stage is asked for again before it is sent."""
+    fresh.populate()
+    other = builder.backend.images.stages
+    third = fresh.cache.chain.keys[2]
+
+    def meanwhile(line: str) -> None:
+        if line == f"push {fresh.cache.chain.keys[1]}":
+            fresh.registry.stages[fresh.reference(2)] = other[third]
+
+    fresh.registry.watch = meanwhile
+    report = fresh.push()
+    assert [stage.status for stage in report.stages] == ["pushed", "pushed", "present", "pushed"]
+    assert fresh.registry.stages[fresh.reference(2)] is other[third]
 
 
 def test_the_tip_alone(builder: Site) -> None:
@@ -295,10 +394,12 @@ def test_the_first_failure_names_its_stage_and_the_next_push_goes_on_from_there(
     builder.registry.log.clear()
     report = builder.push()
     assert [stage.status for stage in report.stages] == ["present", "present", "pushed", "pushed"]
-    assert builder.registry.log == ["probe 4", f"push {key}", f"push {builder.reference(3).tag}"]
+    assert builder.registry.log == ["probe 4", f"push {key}", "probe 1", f"push {builder.reference(3).tag}"]
 
 
-@pytest.mark.parametrize("state", [State.DOWN, State.TLS, State.RATE_LIMITED, State.BAD_CREDENTIALS])
+@pytest.mark.parametrize(
+    "state", [State.DOWN, State.TLS, State.RATE_LIMITED, State.BAD_CREDENTIALS, State.NOT_LOGGED_IN]
+)
 def test_a_push_that_cannot_succeed_is_not_begun(builder: Site, state: State) -> None:
     builder.registry.trouble = trouble(state)
     with pytest.raises(RegistryError, match="stage 'the empty cluster' was not pushed") as caught:
@@ -307,7 +408,7 @@ def test_a_push_that_cannot_succeed_is_not_begun(builder: Site, state: State) ->
     assert builder.registry.log == ["probe 4"]
 
 
-@pytest.mark.parametrize("state", [State.HIDDEN, State.DENIED, State.NOT_LOGGED_IN, State.UNKNOWN])
+@pytest.mark.parametrize("state", [State.HIDDEN, State.DENIED, State.UNKNOWN])
 def test_whether_we_may_write_is_found_out_by_writing(builder: Site, state: State) -> None:
     builder.registry.trouble = trouble(state)
     assert [stage.status for stage in builder.push().stages] == ["pushed"] * 4
@@ -375,9 +476,10 @@ def test_a_registrys_trouble_is_a_warning_for_sync(fresh: Site, state: State) ->
     fresh.registry.refused = dict.fromkeys(fresh.cache.chain.keys, trouble(state))
     report = fresh.sync()
     assert (report.pulled, report.pushed) == (None, None)
+    unsent = f"stage 'the empty cluster' was not pushed: the registry is {state}; what is missing there was not pushed"
     assert report.warnings == (
-        f"the registry is {state}; building here instead",
-        f"stage 'the empty cluster' was not pushed: the registry is {state}; what is missing there was not pushed",
+        f"the registry is {state}; building here instead (a hint)",
+        f"{unsent} (a hint)",
     )
     assert fresh.notes(warning=True) == list(report.warnings)
     assert fresh.cache.present() == set(fresh.cache.chain.keys)
@@ -396,6 +498,27 @@ def test_a_strict_sync_fails_with_the_registry(fresh: Site) -> None:
     with pytest.raises(RegistryError, match="was not pushed"):
         fresh.sync(strict=True)
     assert len(fresh.cache.present()) == 4, "what was built stays"
+
+
+def test_sync_begins_again_when_a_stage_is_removed_before_it_is_pushed(fresh: Site) -> None:
+    key = fresh.cache.chain.keys[2]
+
+    def remove(line: str) -> None:
+        if line == f"push {key}":
+            fresh.registry.watch = lambda _line: None
+            fresh.forget([2, 3])
+            raise StageGone("stage b is gone")
+
+    fresh.registry.watch = remove
+    report = fresh.sync()
+    assert report.pushed is not None
+    assert report.warnings == ()
+    assert [stage.status for stage in report.pushed.stages] == ["present", "present", "pushed", "pushed"]
+
+    fresh.registry.refused = {key: StageGone("stage b is gone")}
+    fresh.registry.stages.clear()
+    with pytest.raises(StageGone):
+        fresh.sync()
 
 
 def test_sync_forgives_the_registry_alone(tmp_path: Path) -> None:

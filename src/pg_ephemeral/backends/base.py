@@ -172,11 +172,16 @@ class Exchange(Protocol):
         """How the registry stands to each, in one round with an end. Never raises for what a registry says."""
         ...
 
+    def may_reach(self, reference: Reference, finding: Finding) -> bool:
+        """Whether a pull or a push may succeed although our question did not: an engine has ways of its own."""
+        ...
+
     def pull(self, reference: Reference, *, progress: Transferred) -> bool:
         """Fetch a stage; False when the registry has no such image.
 
         It counts only if it carries the key of its tag and is for this platform. Raises ``RegistryError``, with the
-        state ``corrupt`` when it does not; then nothing of it is in the store. Raises ``CacheError``.
+        state ``corrupt`` when it does not, and ``hidden`` when the registry does not say whether it has it; then
+        nothing of it is in the store. Raises ``CacheError``.
         """
         ...
 

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 from pg_ephemeral.backends import registry_access
 from pg_ephemeral.backends.base import Exchange, Transferred
 from pg_ephemeral.backends.stages import Stages
-from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.model import Platform
 from pg_ephemeral.oci.reference import Name, Reference
-from pg_ephemeral.oci.state import State
 
 if TYPE_CHECKING:
     from pg_ephemeral.backends.stage_images import StageImages
@@ -38,17 +36,15 @@ class _Exchange:
     def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
         return registry_access.probe(None, references)
 
+    def may_reach(self, reference: Reference, finding: Finding) -> bool:  # noqa: ARG002 -- whoever asks is we ourselves
+        return False
+
     def pull(self, reference: Reference, *, progress: Transferred) -> bool:
         from pg_ephemeral.backends.stage_intake import receive
         from pg_ephemeral.oci.store import find_image
 
         registry = self._registry(reference.name)
-        try:
-            image = find_image(registry, reference, self._platform)
-        except RegistryError as error:
-            if State(error.state).is_miss:
-                return False
-            raise
+        image = find_image(registry, reference, self._platform)
         if image is None:
             return False
         receive(self._stages, registry, image, reference, platform=self._platform, progress=progress)
@@ -59,7 +55,8 @@ class _Exchange:
 
         if self._images is None:
             self._images = self._stack.enter_context(StageImages(self._stages))
-        return self._images.push(reference, self._registry(reference.name), progress=progress).sent_bytes
+        registry, others = self._registry(reference.name), self._stages.named(reference)
+        return self._images.push(reference, registry, mount_from=others, progress=progress).sent_bytes
 
     def _registry(self, repository: Name) -> RegistryStore:
         from pg_ephemeral.oci.registry import RegistryStore

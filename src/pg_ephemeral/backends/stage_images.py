@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import NoReturn, Self
 
@@ -53,11 +53,14 @@ class StageImages:
         #: Whose change a layer is, since which stage.
         self._changes: dict[Digest, tuple[CacheKey, CacheKey | None]] = {}
         self._files: dict[Digest, Path] = {}
+        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A thread that was left behind may be packing; it holds the guard until it notices.
+        self._closed.set()
         with self._guard:
             run, self._run = self._run, None
             self._images.clear()
@@ -215,6 +218,8 @@ class StageImages:
 
     def _pack(self, key: CacheKey, parent: CacheKey | None) -> Packed:
         """Write what ``key`` changed since ``parent`` to a file of ours."""
+        if self._closed.is_set():
+            raise _unneeded()
         data, _ = self._stages.open(key)
         before = None if parent is None else self._stages.open(parent)[0]
         try:
@@ -222,7 +227,7 @@ class StageImages:
                 self._run = new_run(self._stages.root / "ingest")
             beside = self._run.path / "layer"
             with beside.open("wb", buffering=0) as file:
-                packed = pack(data, difference(data, before), file, _PLACEMENT)
+                packed = pack(data, difference(data, before), _Needed(file, self._closed), _PLACEMENT)
             path = self._run.path / packed.descriptor.digest.hex
             beside.rename(path)
         except FileNotFoundError as error:
@@ -241,6 +246,25 @@ class StageImages:
                 forget(self._stages, at)
                 at = self._stages.parent(at)
             self._changes.clear()
+
+
+class _Needed:
+    """A file that is written as long as somebody needs it."""
+
+    def __init__(self, file: RawIOBase, closed: threading.Event) -> None:
+        self._file = file
+        self._closed = closed
+
+    def write(self, data: bytes, /) -> None:
+        if self._closed.is_set():
+            raise _unneeded()
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) or 0 :]
+
+
+def _unneeded() -> CacheError:
+    return CacheError("nobody needs what is being packed any more")
 
 
 def _gone(key: CacheKey) -> StageGone:

@@ -23,7 +23,7 @@ from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.store import ContentStore, Readable, StoredImage, TransferProgress, read_all
 from pg_ephemeral.oci.unpack import Destination, unpack
-from pg_ephemeral.postgres.datadir import Copier, Owner, Tree, scan
+from pg_ephemeral.postgres.datadir import Copier, Owner, Tree, remove, scan
 
 
 def receive(
@@ -50,10 +50,7 @@ def receive(
     counter = _Counter(image.manifest.layers, progress)
     with stages.place(reference) as stage:
         data = stage / "data"
-        base = _nearest(stages, described)
-        present = 0 if base is None else _share(stages, *base, data)
-        if base is None:
-            _make_directory(data, stages.owner)
+        base, present = _begin(stages, described, data)
         destination = Destination(
             directory=data,
             prefix=PREFIX,
@@ -69,7 +66,7 @@ def receive(
                 with opened(index) as blob:
                     unpack(counter.reading(blob), layer, destination, diff_id)
         tree = _sealed(data, image)
-        stages.describe(stage, image.config.labels, tree, parent=None if base is None else base[0])
+        stages.describe(stage, image.config.labels, tree, parent=base)
         remember(stage, described)
     return True
 
@@ -100,8 +97,22 @@ def _nearest(stages: Stages, image: StageImage) -> tuple[CacheKey, int] | None:
     return nearest
 
 
-def _share(stages: Stages, key: CacheKey, layers: int, target: Path) -> int:
-    """Begin with the files of a present stage, which are links where there can be; return what it is given."""
+def _begin(stages: Stages, image: StageImage, target: Path) -> tuple[CacheKey | None, int]:
+    """Make ``target``, with what is present of the image; return the stage it is of, and how many layers that is."""
+    nearest = _nearest(stages, image)
+    if nearest is not None:
+        try:
+            _share(stages, nearest[0], target)
+        except StageGone:
+            remove(target)
+        else:
+            return nearest
+    _make_directory(target, stages.owner)
+    return None, 0
+
+
+def _share(stages: Stages, key: CacheKey, target: Path) -> None:
+    """Begin with the files of a present stage, which are links where there can be. Raises ``StageGone``."""
     source, tree = stages.open(key)
     _make_directory(target, stages.owner)
     for directory in tree.directories:
@@ -114,7 +125,6 @@ def _share(stages: Stages, key: CacheKey, layers: int, target: Path) -> int:
             raise StageGone(f"stage {key} was removed while it was shared", hint="run the command again") from error
         except OSError:
             copier.copy(path, stamp)
-    return layers
 
 
 def _make_directory(path: Path, owner: Owner | None) -> None:

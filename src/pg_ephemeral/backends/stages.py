@@ -29,6 +29,7 @@ from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue, StageGone
 from pg_ephemeral.oci.reference import Name, Reference, Tag
+from pg_ephemeral.oci.reference import Path as RepositoryPath
 from pg_ephemeral.paths import ensure_directory, unusable
 from pg_ephemeral.postgres.datadir import Owner, Tree, WalSegments, remove, seal
 
@@ -77,6 +78,19 @@ class Stages:
         references = self._named(repository) if repository is not None else self._everything()
         images = [self._image(one) or Image(reference=one, labels={}, created=0.0, size=0) for one in references]
         return tuple(sorted(images, key=lambda image: (image.created, str(image.reference))))
+
+    def named(self, reference: Reference) -> tuple[Name, ...]:
+        """The other repositories of the same registry that name this stage, and so may have been sent it."""
+        domain = reference.name.domain
+        if domain is None:
+            return ()
+        above = self._below_names(str(domain))
+        paths = sorted(found.parent.relative_to(above).as_posix() for found in above.rglob(str(key_of(reference))))
+        names = []
+        for path in paths:
+            with suppress(InvalidValue):
+                names.append(Name(domain=domain, path=RepositoryPath.parse(path)))
+        return tuple(name for name in names if name != reference.name)
 
     def remove(self, reference: Reference, *, force: bool) -> bool:  # noqa: ARG002 -- clones do not need their origin
         """Forget the name; remove the stage if it was the last. Servers started from it go on undisturbed."""
@@ -262,7 +276,10 @@ class Stages:
         return (*named, *nameless)
 
     def _names(self, repository: Name) -> Path:
-        return self.root / "names" / str(repository).replace(":", "_")
+        return self._below_names(str(repository))
+
+    def _below_names(self, text: str) -> Path:
+        return self.root / "names" / text.replace(":", "_")
 
 
 #: Where a stage is listed that lost its last name, or whose maker was killed before it had one.

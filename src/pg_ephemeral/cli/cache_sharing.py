@@ -52,7 +52,7 @@ def push(context: click.Context, *, tip: bool, force: bool, as_json: bool) -> No
     if as_json:
         output.document(report.to_json())
     else:
-        output.text(_pushed(report))
+        output.text(_pushed(report, tip=tip))
 
 
 @click.command("sync")
@@ -80,13 +80,27 @@ def _pulled(report: PullReport) -> str:
     if report.pulled is not None:
         return f"Pulled: {report.pulled}"
     if report.present is not None:
-        newer = " and the registry has none that is newer" if report.looked else ""
-        return f"Present: {report.present}{newer}"
+        return f"Present: {report.present}{_newer(report)}"
     return f"Nothing found in {report.cache.repository}"
 
 
-def _pushed(report: PushReport) -> str:
+def _newer(report: PullReport) -> str:
+    """How the registry stands to what is newer than the stage that is here; nothing when that is the last."""
+    from pg_ephemeral.oci.state import State
+
+    states = {one.state for one in report.looked}
+    if not states:
+        return ""
+    if State.CORRUPT in states:
+        return " and what is newer in the registry is damaged"
+    if State.HIDDEN in states:
+        return " and the registry shows us none that is newer"
+    return " and the registry has none that is newer"
+
+
+def _pushed(report: PushReport, *, tip: bool = False) -> str:
     if not report.stages:
-        return "Nothing to push: no stage is here (pg-ephemeral cache populate builds them)"
+        missing = "the last stage is not here" if tip else "no stage is here"
+        return f"Nothing to push: {missing} (pg-ephemeral cache populate builds what is missing)"
     verbs = {"pushed": "Pushed:", "present": "Already there:"}
     return "\n".join(f"{verbs[stage.status]} {stage.reference}" for stage in report.stages)

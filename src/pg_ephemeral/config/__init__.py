@@ -154,6 +154,8 @@ def _definitions(
                 _check_tls(name, merged["parameters"], (instance.settings, file.settings), document)
             # No place in the file is at fault for what was said elsewhere.
             parameters.check(overrides.parameters, tls=True)
+        if document:
+            _check_repository(name, merged, (instance.settings, file.settings), document)
         with located(document, ("instances", name), at_key=True) if document else nullcontext():
             definitions[name] = Definition(
                 instance=name, backend=backend, seeds=instance.seeds, directory=directory, **merged
@@ -166,8 +168,23 @@ def _merge(*layers: Settings) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         given = {item.name: getattr(layer, item.name) for item in fields(layer)}
+        if layer.cache_repository is not None and not layer.cache_repository.needs_registry:
+            # It names a registry itself, and counts before one that is set further down.
+            merged.pop("cache_registry", None)
         merged |= {name: value for name, value in given.items() if value is not None}
     return merged | {"parameters": parameters.merge(*(layer.parameters for layer in layers))}
+
+
+def _check_repository(
+    name: InstanceName, merged: Mapping[str, Any], layers: tuple[Settings, Settings], document: Document
+) -> None:
+    """Refuse a template that does not fit the registry where it stands: in the instance, or for the whole file."""
+    places: tuple[KeyPath, KeyPath] = (("instances", name, "cache_repository"), ("cache_repository",))
+    for place, layer in zip(places, layers, strict=True):
+        if layer.cache_repository is not None:
+            with located(document, place):
+                layer.cache_repository.name(merged.get("cache_registry"), name)
+            return
 
 
 def _check_tls(

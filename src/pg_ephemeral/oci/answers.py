@@ -15,6 +15,7 @@ from typing import Any
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.challenge import BASIC, Challenge
+from pg_ephemeral.oci.endpoint import without_secrets
 from pg_ephemeral.oci.state import State
 
 __all__ = ["Answer", "Purpose", "classify", "error_for", "retry_seconds", "said"]
@@ -157,8 +158,11 @@ _TEXTS = {
 def _hint(state: State, registry: str, answer: Answer) -> str | None:
     if state is State.ABSENT:
         return "some registries want the repository to be made before the first push" if answer.writing else None
-    if state in (State.HIDDEN, State.NOT_LOGGED_IN, State.BAD_CREDENTIALS):
-        return f"docker login {registry}, or podman login {registry}"
+    login = f"docker login {registry}, or podman login {registry}"
+    if state is State.HIDDEN:
+        return f"nothing was pushed there yet, or it wants a login: {login}"
+    if state in (State.NOT_LOGGED_IN, State.BAD_CREDENTIALS):
+        return login
     if state is State.DENIED:
         return f"check what the credentials for {registry} may do, and whether they have expired"
     if state is State.RATE_LIMITED and answer.retry_after is not None:
@@ -171,5 +175,6 @@ def _first(members: dict[str, Any], *names: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    line = without_secrets(" ".join(printable.split()))
     return line if len(line) <= _MESSAGE_LIMIT else line[:_MESSAGE_LIMIT] + "…"

@@ -32,7 +32,7 @@ class Download:
         self._descriptor = descriptor
         self._what = what
         self._patience = patience
-        self._deadline = Deadline(seconds=limit, ends=patience.clock() + limit)
+        self._deadline = Deadline.within(limit, patience)
         self._at = 0
         self._response: Response | None = None
 

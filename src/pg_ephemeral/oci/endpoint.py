@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from pg_ephemeral.oci.reference import Domain, Name
 
@@ -14,8 +15,11 @@ __all__ = [
     "is_local",
     "is_loopback",
     "origin",
+    "place",
     "registry_of",
+    "resolved",
     "served_as",
+    "without_secrets",
 ]
 
 _HUB = "docker.io"
@@ -24,6 +28,9 @@ _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_NAMES = frozenset({_HUB, "index.docker.io", _HUB_API})
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_USER = re.compile(r"(\b[a-z]+://)[^\s/?#@\"']+@")
+_QUERY = re.compile(r"(\b[a-z]+://[^\s?#\"']*)[?#][^\s\"']*")
 
 
 def registry_of(name: Name) -> str:
@@ -71,6 +78,26 @@ def is_local(host: str) -> bool:
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
     return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def resolved(url: str, location: str = "") -> SplitResult | None:
+    """Where ``location``, given by others in an answer to ``url``, leads; None when it cannot be read."""
+    try:
+        parts = urlsplit(urljoin(url, location))
+        _ = parts.port, parts.hostname
+    except ValueError:
+        return None
+    return parts
+
+
+def place(parts: SplitResult) -> str:
+    """Scheme, host and port of a URL, for messages: neither a user nor a path that may be signed."""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def without_secrets(text: str) -> str:
+    """The words of others, with URLs shortened by what may prove who somebody is: the user and the query."""
+    return _QUERY.sub(r"\1?…", _USER.sub(r"\1", text))
 
 
 def origin(url: str | SplitResult) -> tuple[str, str, int | None]:

@@ -12,7 +12,7 @@ import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.oci.changeset import WHITEOUT, Changeset
@@ -20,7 +20,7 @@ from pg_ephemeral.oci.model import OCI_LAYER_GZIP, Descriptor
 from pg_ephemeral.oci.reference import Algorithm, Digest
 from pg_ephemeral.paths import unusable
 
-__all__ = ["Packed", "Placement", "pack"]
+__all__ = ["Packed", "Placement", "Writable", "pack"]
 
 #: ISA-L's level 2: some fifteen times as fast as zlib's 6, for about a twentieth more bytes.
 _LEVEL = 2
@@ -48,11 +48,14 @@ class Packed:
     diff_id: Digest
 
 
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> object: ...
+class Writable(Protocol):
+    """What takes bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of them."""
 
 
-def pack(root: Path, changes: Changeset, target: BinaryIO, placement: Placement) -> Packed:
+def pack(root: Path, changes: Changeset, target: Writable, placement: Placement) -> Packed:
     """Write the changes, whose files are below ``root``, to ``target`` as a gzipped tar.
 
     Raises ``CacheError`` when a file cannot be read, or changes while it is.
@@ -78,7 +81,7 @@ def pack(root: Path, changes: Changeset, target: BinaryIO, placement: Placement)
 class _Hashed:
     """Passes bytes on, and knows their digest and number."""
 
-    def __init__(self, target: _Writable) -> None:
+    def __init__(self, target: Writable) -> None:
         self._target = target
         self._hash = hashlib.sha256()
         self.size = 0

@@ -10,9 +10,10 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from pg_ephemeral.errors import RegistryError
+from pg_ephemeral.errors import PgEphemeralError, RegistryError
+from pg_ephemeral.oci.endpoint import without_secrets
 from pg_ephemeral.oci.model import Descriptor
-from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.oci.reference import Name, Reference
 from pg_ephemeral.oci.registry import RegistryOptions, RegistryStore
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.transport import Timeouts
@@ -64,6 +65,7 @@ class _Round:
         self._settle = settle
         self._guard = threading.Lock()
         self._found: dict[Reference, Finding] = {}
+        self._writable: dict[Name, _Once] = {}
 
     def run(self, limit: float) -> Mapping[Reference, Finding]:
         asked = tuple(self._open)
@@ -90,20 +92,46 @@ class _Round:
 
     def _ask(self, reference: Reference) -> Finding:
         try:
+            return self._found_of(reference)
+        except RegistryError as error:
+            return Finding(state=State(error.state), error=error)
+        except Exception as error:  # noqa: BLE001 -- whatever it is, it is what was found
+            return _unforeseen(reference, error)
+
+    def _found_of(self, reference: Reference) -> Finding:
+        try:
             descriptor = self._store.resolve(reference)
         except RegistryError as error:
-            return self._settled(reference, error)
+            if self._settle and error.state == State.HIDDEN and self._may_write(reference.name):
+                return Finding(state=State.ABSENT)
+            raise
         return Finding(state=State.ABSENT if descriptor is None else State.PRESENT, descriptor=descriptor)
 
-    def _settled(self, reference: Reference, error: RegistryError) -> Finding:
-        finding = Finding(state=State(error.state), error=error)
-        if not self._settle or finding.state is not State.HIDDEN or not self._store.logged_in(reference.name):
-            return finding
-        try:
-            may_write = self._store.may_write(reference.name)
-        except RegistryError:
-            return finding
-        return Finding(state=State.ABSENT) if may_write else finding
+    def _may_write(self, repository: Name) -> bool:
+        """Asked once for a repository, whichever of its stages comes first; the others wait for the answer."""
+        with self._guard:
+            writable = self._writable.setdefault(repository, _Once())
+        with writable.guard:
+            if writable.answer is None:
+                try:
+                    writable.answer = self._store.logged_in(repository) and self._store.may_write(repository)
+                except RegistryError:
+                    writable.answer = False
+            return writable.answer
+
+
+class _Once:
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.answer: bool | None = None
+
+
+def _unforeseen(reference: Reference, error: Exception) -> Finding:
+    """What is no answer of the registry's, but a fault on our side."""
+    hint = error.hint if isinstance(error, PgEphemeralError) else None
+    words = error.message if isinstance(error, PgEphemeralError) else without_secrets(repr(error))
+    message = f"{reference}: the registry cannot be asked: {words}"
+    return Finding(state=State.UNKNOWN, error=RegistryError(message, state=State.UNKNOWN, hint=hint))
 
 
 def _late(reference: Reference, limit: float) -> Finding:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from io import BytesIO
 from typing import TypeAlias
 
+from pg_ephemeral.oci.jobs import Jobs
 from pg_ephemeral.oci.model import Descriptor
 from pg_ephemeral.oci.reference import Name
 from pg_ephemeral.oci.store import ContentStore, Readable, read_all
@@ -26,8 +28,6 @@ InOrder: TypeAlias = Callable[[int], AbstractContextManager[Readable]]
 @contextmanager
 def reading_ahead(source: ContentStore, repository: Name, blobs: Sequence[Descriptor]) -> Iterator[InOrder]:
     """Read ``blobs``, most of whose time may be a registry's answer time. Opening one raises what fetching it did."""
-    from concurrent.futures import ThreadPoolExecutor
-
     waiting: dict[int, Future[bytes]] = {}
 
     def fetch(blob: Descriptor) -> bytes:
@@ -37,13 +37,10 @@ def reading_ahead(source: ContentStore, repository: Name, blobs: Sequence[Descri
     def opened(index: int) -> AbstractContextManager[Readable]:
         for ahead in range(index, min(index + _JOBS, len(blobs))):
             if ahead not in waiting and blobs[ahead].size <= _SMALL:
-                waiting[ahead] = pool.submit(fetch, blobs[ahead])
+                waiting[ahead] = pool.submit(partial(fetch, blobs[ahead]))
         if index in waiting:
             return nullcontext(BytesIO(waiting.pop(index).result()))
         return source.open_blob(repository, blobs[index])
 
-    pool = ThreadPoolExecutor(max_workers=_JOBS, thread_name_prefix="read-ahead")
-    try:
+    with Jobs(_JOBS, "read-ahead") as pool:
         yield opened
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -55,7 +55,9 @@ class RegistryStore:
     """The registries of the world; a ``ContentStore``. A context manager, which closes its connections."""
 
     def __init__(self, options: RegistryOptions | None = None) -> None:
-        self._options = options or RegistryOptions()
+        given = options or RegistryOptions()
+        self._ended = threading.Event()
+        self._options = replace(given, patience=replace(given.patience, stopped=self._ended))
         self._transport = Transport(timeouts=self._options.timeouts, places=self._options.places)
         self._guard = threading.Lock()
         self._sessions: dict[Name, Session] = {}
@@ -67,7 +69,8 @@ class RegistryStore:
         self.close()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and with them what goes on in other threads; nothing can be asked any more."""
+        self._ended.set()
         self._transport.close()
 
     def resolve(self, reference: Reference) -> Descriptor | None:
@@ -191,9 +194,12 @@ class RegistryStore:
     def _holder(self, repository: Name, descriptor: Descriptor, others: Collection[Name]) -> Name | None:
         """Which of ``others`` has the blob: looked for first, because a mount that fails leaves an upload open."""
         for other in others:
-            same = other != repository and registry_of(other) == registry_of(repository)
-            if same and self.has_blob(other, descriptor):
-                return other
+            if other == repository or registry_of(other) != registry_of(repository):
+                continue
+            # One that we may not read is none to mount from, and no trouble either.
+            with suppress(RegistryError):
+                if self.has_blob(other, descriptor):
+                    return other
         return None
 
     def _mount(self, repository: Name, descriptor: Descriptor, other: Name) -> tuple[bool, str | None]:

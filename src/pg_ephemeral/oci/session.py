@@ -12,11 +12,11 @@ from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.answers import Answer, Purpose, error_for, retry_seconds, said
 from pg_ephemeral.oci.challenge import Challenge, choose
 from pg_ephemeral.oci.credentials import Keychain
-from pg_ephemeral.oci.endpoint import api_host, is_local, is_loopback, origin, registry_of
+from pg_ephemeral.oci.endpoint import api_host, is_local, is_loopback, origin, place, registry_of, resolved
 from pg_ephemeral.oci.reference import Domain, Name
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.tokens import Authorization, Scopes
-from pg_ephemeral.oci.transport import Response, Transport, reason
+from pg_ephemeral.oci.transport import Response, Transport, is_no_http, reason
 
 __all__ = ["Ask", "Session"]
 
@@ -98,7 +98,11 @@ class Session:
 
     def elsewhere(self, url: str, location: str, what: str) -> str:
         """Where ``location``, given in an answer to ``url``, leads. Raises ``RegistryError`` if we do not go there."""
-        here, there = urlsplit(url), urlsplit(urljoin(url, location))
+        here, there = urlsplit(url), resolved(url, location)
+        if there is None:
+            raise RegistryError(
+                f"{what}: {self.registry} sends us to an address that cannot be read", state=State.UNKNOWN
+            )
         if there.netloc == here.netloc:
             # Behind a proxy that adds TLS, some registries believe that they are spoken to in plain HTTP.
             return there._replace(scheme=here.scheme).geturl()
@@ -106,8 +110,7 @@ class Session:
         inward = is_local(there.hostname or "") and not is_local(here.hostname or "")
         if weaker or inward or there.scheme not in ("http", "https"):
             raise RegistryError(
-                f"{what}: {self.registry} sends us to {there.scheme}://{there.netloc}, where we do not go",
-                state=State.UNKNOWN,
+                f"{what}: {self.registry} sends us to {place(there)}, where we do not go", state=State.UNKNOWN
             )
         return there.geturl()
 
@@ -154,24 +157,48 @@ class Session:
         try:
             response = self._transport.exchange("GET", f"http://{host}/v2/", headers={})
         except RegistryError as error:
-            _refuse_to_guess(host, error)
+            if not is_no_http(error) and (_tells_nothing(host, error) or not self._answers_tls(host)):
+                raise
             return False
         response.close()
         return response.status != 400
+
+    def _answers_tls(self, host: str) -> bool:
+        """Whether TLS is spoken there, trusted or not."""
+        try:
+            self._transport.exchange("GET", f"https://{host}/v2/", headers={}).close()
+        except RegistryError as error:
+            return isinstance(reason(error), ssl.SSLCertVerificationError)
+        return True
 
     def _speaks_tls(self, host: str) -> bool:
         try:
             self._transport.exchange("GET", f"https://{host}/v2/", headers={}).close()
         except RegistryError as error:
-            _refuse_to_guess(host, error)
-            return isinstance(reason(error), ssl.SSLCertVerificationError)
+            if error.state == State.TLS:
+                return isinstance(reason(error), ssl.SSLCertVerificationError)
+            if _refused(host, error) or not self._answers_http(host):
+                raise
+            return False
         return True
 
+    def _answers_http(self, host: str) -> bool:
+        try:
+            response = self._transport.exchange("GET", f"http://{host}/v2/", headers={})
+        except RegistryError:
+            return False
+        response.close()
+        return response.status != 400
 
-def _refuse_to_guess(host: str, error: RegistryError) -> None:
-    """Nobody is there, on the one port it can be: what they speak may be found out when they are back."""
-    if isinstance(reason(error), ConnectionRefusedError) and Domain.parse(host).port is not None:
-        raise error
+
+def _tells_nothing(host: str, error: RegistryError) -> bool:
+    """Whether what they speak there may be found out only when they are back, or answer at all."""
+    return _refused(host, error) or isinstance(reason(error), TimeoutError)
+
+
+def _refused(host: str, error: RegistryError) -> bool:
+    """Nobody is there, on the one port it can be."""
+    return isinstance(reason(error), ConnectionRefusedError) and Domain.parse(host).port is not None
 
 
 def _rewindable(request: Ask) -> bool:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from pg_ephemeral.errors import InvalidValue, RegistryError
@@ -119,9 +120,9 @@ class Copied:
 def find_image(store: ContentStore, reference: Reference, platform: Platform) -> StoredImage | None:
     """Read an image's manifest and configuration, and no layer; from an index, the one for ``platform``.
 
-    None when the reference names nothing, or an index without this platform. An image that is not in an index is given
-    whatever it is for: its ``config`` tells. Raises ``RegistryError`` with the state ``corrupt`` for what cannot be
-    read, or is gone although the index names it.
+    None when the reference names nothing. An image that is not in an index is given whatever it is for: its ``config``
+    tells. Raises ``RegistryError`` with the state ``corrupt`` for what cannot be read, for an index without this
+    platform, and for what is gone although the index names it.
     """
     content = store.manifest(reference)
     if content is None:
@@ -130,7 +131,11 @@ def find_image(store: ContentStore, reference: Reference, platform: Platform) ->
         if content.descriptor.media_type in INDEX_TYPES:
             chosen = Index.parse(content.data).choose(platform)
             if chosen is None:
-                return None
+                raise RegistryError(
+                    f"{reference}: it has nothing for {platform}",
+                    state=State.CORRUPT,
+                    hint="something else was pushed under its tag",
+                )
             content = store.manifest(Reference(name=reference.name, digest=chosen.digest))
             if content is None:
                 raise _corrupt(reference, f"its manifest {chosen.digest} for {platform} is gone")
@@ -189,17 +194,18 @@ def _all(
     work: Callable[[Descriptor], bool], blobs: Collection[Descriptor], jobs: int, *, stop: Callable[[], None]
 ) -> list[bool]:
     """Do ``work`` for each, ``jobs`` at a time; after a failure, or an interrupt, ``stop`` ends what was begun."""
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+    from concurrent.futures import FIRST_EXCEPTION, wait
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="blob") as pool:
-        futures = [pool.submit(work, blob) for blob in blobs]
+    from pg_ephemeral.oci.jobs import Jobs
+
+    with Jobs(max(1, jobs), "blob") as pool:
+        futures = [pool.submit(partial(work, blob)) for blob in blobs]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         except BaseException:
             stop()
-            pool.shutdown(wait=False, cancel_futures=True)
             raise
         return [future.result() for future in futures]
 

@@ -18,7 +18,7 @@ from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.answers import Answer, Purpose, error_for, retry_seconds, said
 from pg_ephemeral.oci.challenge import BASIC, Challenge
 from pg_ephemeral.oci.credentials import Credential
-from pg_ephemeral.oci.endpoint import is_local, origin
+from pg_ephemeral.oci.endpoint import is_local, origin, place, resolved
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.transport import Response, Transport
 
@@ -82,7 +82,7 @@ class Authorization:
             known, self._challenge = self._challenge, challenge
             if challenge.scheme == BASIC:
                 return scopes if sent is None and self._credential is not None else None
-            if known is not None and origin(known.parameters["realm"]) != origin(challenge.parameters["realm"]):
+            if known is not None and known.scheme != BASIC and _realm(known) != _realm(challenge):
                 self._tokens.clear()
             # What it names comes first, for some token servers read no further.
             wanted = tuple(dict.fromkeys((*challenge.scopes, *scopes)))
@@ -95,10 +95,11 @@ class Authorization:
         assert self._challenge is not None  # noqa: S101 -- the caller looked
         realm = self._challenge.parameters["realm"]
         if not trusted_realm(realm, self._base):
+            parts = resolved(realm)
             raise RegistryError(
                 f"{self._registry}: it sends us for a token to a place that it has no business with",
                 state=State.UNKNOWN,
-                hint=f"the place is {urlsplit(realm).scheme}://{urlsplit(realm).netloc}",
+                hint=f"the place is {place(parts)}" if parts is not None else "its address cannot be read",
             )
         begun = time.monotonic()
         response = self._ask(realm, self._challenge.parameters.get("service", ""), scopes)
@@ -141,12 +142,17 @@ def trusted_realm(realm: str, base: str) -> bool:
 
     It must be no weaker than the registry (no plain HTTP from HTTPS), and not on this machine unless the registry is.
     """
-    ours, theirs = urlsplit(base), urlsplit(realm)
-    if theirs.scheme not in ("http", "https") or not theirs.hostname:
+    ours, theirs = urlsplit(base), resolved(realm)
+    if theirs is None or theirs.scheme not in ("http", "https") or not theirs.hostname:
         return False
     if ours.scheme == "https" and theirs.scheme != "https":
         return False
     return is_local(ours.hostname or "") or not is_local(theirs.hostname)
+
+
+def _realm(challenge: Challenge) -> tuple[str, str, int | None] | None:
+    parts = resolved(challenge.parameters["realm"])
+    return None if parts is None else origin(parts)
 
 
 def _basic(credential: Credential) -> str:

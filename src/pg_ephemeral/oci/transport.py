@@ -1,14 +1,16 @@
 """One HTTP exchange: connections, proxies, certificates and time limits. The only module that imports urllib3.
 
-What goes wrong below HTTP becomes ``RegistryError`` here: ``tls``, or ``down``. URLs are not repeated in messages, for
-those that registries redirect to carry signatures.
+What goes wrong below HTTP becomes ``RegistryError`` here: ``tls``, ``down``, or ``unknown`` for what cannot be asked at
+all. URLs are not repeated in messages, for those that registries redirect to carry signatures.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci import certificates
-from pg_ephemeral.oci.endpoint import is_local
+from pg_ephemeral.oci.endpoint import is_local, resolved, without_secrets
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.version import VERSION
 
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
     from urllib3.response import BaseHTTPResponse
 
-__all__ = ["Response", "Timeouts", "Transport", "reason"]
+__all__ = ["Response", "Timeouts", "Transport", "is_no_http", "reason"]
 
 _ERROR_LIMIT = 64 * 1024
 _DRAIN_LIMIT = 4096
+#: What is left of a body must come within so many seconds, or the connection is given up: nobody waits for it.
+_DRAIN_TIME = 1.0
 _CONNECTIONS = 8
 
 
@@ -80,20 +84,25 @@ class Response:
         """Be done with it. The connection is kept when next to nothing is left to read."""
         left = self._raw.length_remaining
         if left is not None and left <= _DRAIN_LIMIT:
-            with suppress(RegistryError):
+            connected = getattr(self._raw.connection, "sock", None)
+            with suppress(RegistryError, OSError):
+                if left and connected is not None:
+                    connected.settimeout(_DRAIN_TIME)
                 self.read()
         self._raw.close()
         self._raw.release_conn()
 
 
 class Transport:
-    """Connections to any number of hosts, used from any thread; ``close`` when done."""
+    """Connections to any number of hosts, used from any thread; ``close`` when done, or to end what is going on."""
 
     def __init__(self, *, timeouts: Timeouts, places: tuple[Path, ...]) -> None:
         self._timeouts = timeouts
         self._places = places
         self._guard = threading.Lock()
         self._managers: dict[tuple[str, str], PoolManager] = {}
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._closed = False
 
     def exchange(
         self,
@@ -105,11 +114,14 @@ class Transport:
     ) -> Response:
         """Send one request and give the answer, whatever its status; a redirect is not followed."""
         from urllib3 import Timeout
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, LocationValueError
 
-        parts = urlsplit(url)
+        parts = resolved(url)
+        if parts is None or not parts.hostname:
+            raise _unreadable()
+        host = parts.netloc.rpartition("@")[2]
         try:
-            raw = self._manager(parts.scheme, parts.netloc).request(
+            raw = self._manager(parts.scheme, host).request(
                 method,
                 url,
                 headers={"User-Agent": f"pg-ephemeral/{VERSION}", "Accept-Encoding": "identity", **headers},
@@ -120,39 +132,94 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+        except LocationValueError:
+            # Its text has the whole URL.
+            raise _unreadable() from None
         except (HTTPError, OSError, ValueError) as error:
-            raise _trouble(error, parts.netloc) from error
-        return Response(raw, url, parts.netloc)
+            raise _trouble(error, host) from error
+        return Response(raw, url, host)
 
     def close(self) -> None:
-        """Close all connections that are not in use."""
+        """Close all connections, also under those who use them in other threads; nothing can be asked any more."""
         with self._guard:
+            self._closed = True
+            for connected in self._sockets:
+                # The system's own, which wakes who waits in it; that of TLS would first say goodbye.
+                with suppress(OSError):
+                    socket.socket.shutdown(connected, socket.SHUT_RDWR)
             for manager in self._managers.values():
                 manager.clear()
             self._managers.clear()
 
-    def _manager(self, scheme: str, netloc: str) -> PoolManager:
+    def _manager(self, scheme: str, host: str) -> PoolManager:
         with self._guard:
-            if (scheme, netloc) not in self._managers:
-                self._managers[scheme, netloc] = self._make(scheme, netloc)
-            return self._managers[scheme, netloc]
+            if self._closed:
+                raise RegistryError(f"{host}: the connections were closed", state=State.UNKNOWN)
+            if (scheme, host) not in self._managers:
+                self._managers[scheme, host] = self._make(scheme, host)
+            return self._managers[scheme, host]
 
-    def _make(self, scheme: str, netloc: str) -> PoolManager:
+    def _make(self, scheme: str, host: str) -> PoolManager:
         import urllib3
 
         settings: dict[str, Any] = {"maxsize": _CONNECTIONS, "blocksize": 256 * 1024}
         if scheme == "https":
-            settings["ssl_context"] = certificates.context_for(netloc, self._places)
-        proxy = _proxy(scheme, netloc)
-        if proxy is None:
-            return urllib3.PoolManager(**settings)
-        parts = urlsplit(proxy)
-        headers = None
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers = urllib3.make_headers(proxy_basic_auth=user)
-        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return urllib3.ProxyManager(address, proxy_headers=headers, **settings)
+            settings["ssl_context"] = certificates.context_for(host, self._places)
+        proxy = _proxy(scheme, host)
+        manager = urllib3.PoolManager(**settings) if proxy is None else _proxied(proxy, settings)
+        manager.pool_classes_by_scheme = _tracking(self._opened)
+        return manager
+
+    def _opened(self, connected: socket.socket) -> None:
+        with self._guard:
+            self._sockets.add(connected)
+            if self._closed:
+                raise ConnectionAbortedError("the connections were closed")
+
+
+def _proxied(proxy: str, settings: dict[str, Any]) -> PoolManager:
+    import urllib3
+
+    parts = urlsplit(proxy)
+    headers = None
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=user)
+    address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return urllib3.ProxyManager(address, proxy_headers=headers, **settings)
+
+
+def _tracking(opened: Callable[[socket.socket], None]) -> dict[str, Any]:
+    """Pools of connections whose sockets are told to ``opened``; by scheme, as urllib3 wants them."""
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            opened(self.sock)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            opened(self.sock)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def is_no_http(error: BaseException) -> bool:
+    """Whether the failure of a request in plain HTTP was an answer in another protocol."""
+    from http.client import BadStatusLine, LineTooLong, RemoteDisconnected, UnknownProtocol
+
+    bottom = reason(error)
+    known = isinstance(bottom, (BadStatusLine, LineTooLong, UnknownProtocol))
+    return known and not isinstance(bottom, RemoteDisconnected)
 
 
 def reason(error: BaseException) -> BaseException:
@@ -187,8 +254,15 @@ def _trouble(error: BaseException, host: str) -> RegistryError:
             state=State.TLS,
             hint=f"put its authority into /etc/docker/certs.d/{host}/ca.crt, or name it in SSL_CERT_FILE",
         )
-    if isinstance(bottom, ssl.SSLError):
+    if isinstance(bottom, ssl.SSLError) and not isinstance(bottom, ssl.SSLEOFError):
         words = (bottom.reason or str(bottom)).replace("_", " ").lower()
         return RegistryError(f"{host}: no TLS connection: {words}", state=State.TLS, hint="does it speak plain HTTP?")
     words = bottom.strerror if isinstance(bottom, OSError) and bottom.strerror else str(bottom) or type(bottom).__name__
+    words = without_secrets(words)
+    if isinstance(bottom, ValueError):
+        return RegistryError(f"{host}: the registry cannot be asked: {words}", state=State.UNKNOWN)
     return RegistryError(f"{host}: the registry cannot be reached: {words}", state=State.DOWN)
+
+
+def _unreadable() -> RegistryError:
+    return RegistryError("the address that the registry gives cannot be read", state=State.UNKNOWN)

@@ -57,7 +57,7 @@ class Upload:
         self._descriptor = descriptor
         self._source = source
         self._patience = patience
-        self._deadline = Deadline(seconds=limit, ends=patience.clock() + limit)
+        self._deadline = Deadline.within(limit, patience)
         self._cuts = 0
         self._confirmed = 0
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 
 from pg_ephemeral.backends.engine.commands import Arguments, ImageFacts, is_absent, read_images
 from pg_ephemeral.backends.engine.dialect import Dialect
-from pg_ephemeral.errors import BackendError
-from pg_ephemeral.process import Completed, Invocation, capture, guarded
+from pg_ephemeral.backends.engine.watched import Prompted, watched
+from pg_ephemeral.errors import BackendError, ProcessError
+from pg_ephemeral.oci.endpoint import registry_of, without_secrets
+from pg_ephemeral.oci.engine_errors import complaint
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.process import Completed, Invocation, capture
 
 #: For calls that only look or tag, in seconds: beyond it the engine is stuck.
 LOOK_TIMEOUT = 60.0
 #: For calls that move a whole image.
 MOVE_TIMEOUT = 1800.0
+
+_PROMPT = re.compile(rb"Username(?: \([^\n]*\))?:|Password:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +52,32 @@ class EngineClient:
 
     def pull(self, name: str) -> None:
         """Fetch an image, showing the engine's own progress. Raises ``BackendError``."""
-        complaints: list[str] = []
-        arguments = ("pull", name)
-        status = guarded(
-            self.invocation(arguments), line=lambda line: complaints.append(line.decode(errors="replace").strip())
+        registry = registry_of(Reference.parse(name).name)
+        hint = "check the name and the network, or pull or load the image by other means first"
+        try:
+            done = self.move(("pull", name), timeout=MOVE_TIMEOUT, show=True)
+            said = complaint(done.message) or f"status {done.status}"
+        except Prompted:
+            said, hint = "the registry wants a login", f"log in first: {self.dialect.program} login {registry}"
+        except ProcessError as error:
+            if error.status is not None:
+                raise
+            said = error.message
+        else:
+            if done.status == 0:
+                return
+        raise BackendError(
+            f"image {name} is not here and {self.dialect.program} cannot pull it: {without_secrets(said)}", hint=hint
         )
-        if status != 0:
-            said = "; ".join(filter(None, complaints[-3:])) or f"status {status}"
-            raise BackendError(
-                f"image {name} is not here and {self.dialect.program} cannot pull it: {said}",
-                hint="check the name and the network, or pull or load the image by other means first",
-            )
+
+    def move(self, arguments: Arguments, *, timeout: float, show: bool = False) -> Completed:
+        """Run a pull or a push, whose progress is shown on our stderr if that is wanted, and return what it said.
+
+        In English. Raises ``ProcessError``, and ``Prompted`` when it asks for a login: some engines' clients do that
+        without anybody to ask, and for ever.
+        """
+        invocation = self.dialect.invocation(arguments, env={**os.environ, "LC_ALL": "C"})
+        return watched(invocation, timeout=timeout, prompt=_PROMPT, shown=show)
 
     def invocation(self, arguments: Arguments) -> Invocation:
         """A call with this process's environment, which tells the engine's command where its engine is."""

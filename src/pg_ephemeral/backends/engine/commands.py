@@ -29,7 +29,11 @@ _SHARED = "1g"
 
 #: What both engines say, in several wordings, of an image that is not there; a host or a socket that is not there must
 #: not look like one.
-_ABSENT = re.compile(r"no such image|no such object|image not known|unable to find image .* locally", re.IGNORECASE)
+_ABSENT = re.compile(
+    r"no such image|no such object|image not known|unable to find image .* locally|unrecognized image ID"
+    r"|reference does not exist",
+    re.IGNORECASE,
+)
 #: What they say beside the matter, on the same stream.
 _NOISE = re.compile(r'time="[^"]*" level=(?:debug|info|warning) |WARN(?:ING:|\[)|Emulate Docker CLI using podman')
 _NO_CONTAINER = re.compile(r"no such container|no container with name or id", re.IGNORECASE)

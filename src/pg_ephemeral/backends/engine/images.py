@@ -12,12 +12,16 @@ from pg_ephemeral.backends.engine.commands import ImageFacts, is_absent
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue
-from pg_ephemeral.labels import KEY_LABEL
+from pg_ephemeral.labels import KEY_LABEL, PLATFORM_LABEL
+from pg_ephemeral.oci.model import Platform
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 
 #: What Podman says, and lists nothing, when an image is removed by somebody else while it lists them all.
 _VANISHED = re.compile(r"retrieving size of image|(?:image|layer) not known")
 _LOOKS = 10
+
+#: What engines take for Docker Hub, and write in one way.
+_HUB = ("docker.io", "index.docker.io")
 
 
 class EngineImages:
@@ -111,10 +115,19 @@ class EngineImages:
         return self._local(str(reference))
 
     def _local(self, text: str) -> str:
-        first, slash, _ = text.partition("/")
+        """As the engine itself writes the name, for that is how it lists it."""
+        first, slash, rest = text.partition("/")
+        if slash and first in _HUB:
+            return self._on_hub(rest)
         has_domain = slash and ("." in first or ":" in first or first == "localhost")
-        name = text if has_domain else self._client.dialect.local_prefix + text
-        return name.removeprefix(self._client.dialect.implied_domain)
+        return text if has_domain else self._client.dialect.local_prefix + text
+
+    def _on_hub(self, rest: str) -> str:
+        """One part alone lies below ``library``, which is left out by the engine that leaves out the registry."""
+        within = rest.removeprefix("library/") if rest.count("/") == 1 else rest
+        if self._client.dialect.implied_domain:
+            return within
+        return f"docker.io/{within if '/' in within else f'library/{within}'}"
 
     def _reference(self, name: str, repository: Name | None) -> Reference | None:
         """What a name of the engine's means to us, if it is a stage's in ``repository``."""
@@ -141,14 +154,25 @@ class EngineImages:
         return tuple(name for facts in self._client.images((identity,)) for name in facts.names)
 
     def _see(self, found: Iterable[ImageFacts], keys: Iterable[CacheKey], *, forget: bool = True) -> None:
-        """Remember these images by their key. One whose label does not say what its tag does is none of ours."""
+        """Remember these images by their key. One that does not say what its tag does, or is for another platform than
+        its stage, is none of ours.
+        """
         if forget:
             for key in keys:
                 self._facts.pop(key, None)
         for facts in found:
             said = facts.labels.get(KEY_LABEL)
-            if said is not None and any(name.endswith(f":{said}") for name in facts.names):
+            if said is not None and any(name.endswith(f":{said}") for name in facts.names) and _runs(facts):
                 self._facts[CacheKey(said)] = facts
 
     def _image(self, reference: Reference, facts: ImageFacts) -> Image:
         return Image(reference=reference, labels=facts.labels, created=facts.created, size=facts.size)
+
+
+def _runs(facts: ImageFacts) -> bool:
+    """Whether the image is for the platform its stage names, which is part of the key: engines keep any."""
+    said = facts.labels.get(PLATFORM_LABEL)
+    try:
+        return said is None or Platform.parse(said).runs(Platform.parse(facts.platform))
+    except InvalidValue:
+        return False

@@ -1,0 +1,95 @@
+"""What pull, push and sync did, as values, and as the documents of ``--json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pg_ephemeral.cache import Cache
+from pg_ephemeral.oci.endpoint import registry_of
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.oci.state import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """One stage that was looked for in the registry, and how that stands to it."""
+
+    name: str
+    reference: Reference
+    state: State
+
+    def to_json(self) -> dict[str, str]:
+        """For ``--json``."""
+        return {"name": self.name, "cache_image": str(self.reference), "state": self.state.value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullReport:
+    """What ``cache pull`` did. ``present`` is the newest stage that was here before; ``looked`` is newest first."""
+
+    cache: Cache
+    present: Reference | None
+    pulled: Reference | None
+    looked: tuple[Looked, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``cache pull --json``, keys in their order."""
+        newest = self.pulled or self.present
+        return {
+            "instance": str(self.cache.definition.instance),
+            "registry": registry_of(self.cache.repository),
+            "found": None if newest is None else str(newest),
+            "pulled": None if self.pulled is None else str(self.pulled),
+            "present": None if self.present is None else str(self.present),
+            "complete": newest is not None and newest == self.cache.reference(self.cache.chain.keys[-1]),
+            "looked": [one.to_json() for one in self.looked],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """One stage and what became of it: ``pushed``, or ``present``: the registry had it. ``sent`` counts bytes."""
+
+    name: str
+    reference: Reference
+    status: str
+    sent: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {"name": self.name, "cache_image": str(self.reference), "status": self.status, "sent_bytes": self.sent}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushReport:
+    """What ``cache push`` did, oldest stage first."""
+
+    cache: Cache
+    stages: tuple[Pushed, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``cache push --json``, keys in their order."""
+        return {
+            "instance": str(self.cache.definition.instance),
+            "registry": registry_of(self.cache.repository),
+            "pushed": sum(stage.status == "pushed" for stage in self.stages),
+            "stages": [stage.to_json() for stage in self.stages],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """What ``cache sync`` did; a part that was given up is None, and ``warnings`` say why."""
+
+    pulled: PullReport | None
+    pushed: PushReport | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``cache sync --json``, keys in their order."""
+        return {
+            "pull": None if self.pulled is None else self.pulled.to_json(),
+            "push": None if self.pushed is None else self.pushed.to_json(),
+            "warnings": list(self.warnings),
+        }
