@@ -66,7 +66,7 @@ _tree = st.dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)  # files take their time
 @given(before=_tree, after=_tree)
 def test_restoring_any_tree_to_any_other_ends_equal(
     before: dict[str, bytes], after: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
