@@ -101,6 +101,15 @@ def test_second(pg_database):
     assert suite.left() == []
 
 
+def test_workers_leave_tests_the_connections_of_a_small_server(suite: Suite):
+    parameters = "[instances.main.parameters]\nmax_connections = 14\n"
+    suite.write(
+        database_toml=parameters + (suite.directory / "database.toml").read_text(),
+        test_it=_MANY.format(count=24),
+    )
+    assert "24 passed" in suite.passed("-n", "6")
+
+
 def test_workers_that_need_no_database_start_no_server(suite: Suite):
     suite.write(test_it="def test_it():\n    pass\n")
     assert "PostgreSQL" not in suite.passed("-n2")
