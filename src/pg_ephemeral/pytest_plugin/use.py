@@ -199,7 +199,10 @@ class Use:
     def _add_log(self, report: pytest.TestReport, loans: list[Loan]) -> None:
         if self._log is None:
             return
-        names = {loan.database.name for loan in loans} if loans and self.server.facts.log_by_database else None
+        facts = self.server.facts
+        if facts.contained:
+            self._log.await_latest(facts.control)
+        names = {loan.database.name for loan in loans} if loans and facts.log_by_database else None
         lines = lines_of(self._log.text(), names)
         if lines:
             report.sections.append(("PostgreSQL log", "\n".join(lines)))

@@ -65,8 +65,9 @@ class Facts:
     """A running server, known by its ``token``, which no other has.
 
     ``conninfo`` is the caller's connection and ``control`` the fastest there is. ``log_file`` is where the server logs
-    to, if that is a file here, and ``log_by_database`` says that its lines begin with ``LOG_PREFIX``. ``programs`` is
-    the directory of its client programs. ``connections`` is how many it takes.
+    to, if that is a file here, and ``log_by_database`` says that its lines begin with ``LOG_PREFIX``. ``contained`` is
+    whether they come from a container, and so a little late. ``programs`` is the directory of its client programs.
+    ``connections`` is how many it takes.
     """
 
     token: str
@@ -76,6 +77,7 @@ class Facts:
     connections: int
     log_file: Path | None
     log_by_database: bool
+    contained: bool
     programs: Path | None
     boot: Boot
 
@@ -89,6 +91,7 @@ class Facts:
             "connections": self.connections,
             "log_file": _text(self.log_file),
             "log_by_database": self.log_by_database,
+            "contained": self.contained,
             "programs": _text(self.programs),
             "boot": asdict(self.boot),
         }
@@ -104,6 +107,7 @@ class Facts:
             connections=values["connections"],
             log_file=_path(values["log_file"]),
             log_by_database=values["log_by_database"],
+            contained=values["contained"],
             programs=_path(values["programs"]),
             boot=Boot.from_json(values["boot"]),
         )
@@ -138,6 +142,7 @@ def described(server: Server, record: BootRecord) -> Facts:
         connections=connections,
         log_file=server.log_file,
         log_by_database=by_database,
+        contained=server.contained,
         programs=server.programs,
         boot=Boot(
             seconds=booted.seconds,
