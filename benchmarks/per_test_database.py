@@ -9,9 +9,11 @@
   that has it (``python -m venv peer && peer/bin/pip install pytest-postgresql 'psycopg[binary]'``); without one this
   line is left out.
 
-A wait ends when the test is connected; ``handed`` is how long the median test waited for the database alone. Set-up and
-teardown are all the time that is not the test's own, from the first wait to the end of the clearing away; starting and
-stopping the server are left out for everybody.
+A wait ends when the test is connected; ``handed`` is how long the median test waited for the database alone. ``all`` is
+set-up and teardown: the time that is not the test's own, from the first wait to the end of the clearing away. Ours ends
+with the server, which removes what is left, and ``end`` is this part of it; of pytest-postgresql starting and stopping
+the server are left out. Creating and deleting files depends on what was deleted before, on some disks for minutes: on
+those give ``--directory`` in memory, or take the figures for what they are.
 """
 
 from __future__ import annotations
@@ -83,11 +85,15 @@ INSERT INTO {name} (name, number) SELECT 'name ' || i, i FROM generate_series(1,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Seconds: how long each test waited until it was connected, how long for the database, and all that was lost."""
+    """Seconds: how long each test waited until it was connected, how long for the database, and all that was lost.
+
+    ``end`` is what of that came after the last test.
+    """
 
     waits: list[float]
     handed: list[float]
     total: float
+    end: float | None = None
 
     def row(self, what: str) -> str:
         ordered = sorted(self.waits)
@@ -97,6 +103,7 @@ class Result:
             ordered[int(len(ordered) * 0.95)],
             ordered[-1],
             self.total / len(ordered),
+            None if self.end is None else self.end / len(ordered),
         ]
         return f"  {what:20}" + "".join(f"{'-':>12}" if one is None else f"{one * 1000:12.1f}" for one in columns)
 
@@ -113,7 +120,7 @@ def main() -> None:
         for tables in TABLES:
             for length in LENGTHS:
                 print(f"{tables} tables, {chosen.tests} tests of {length * 1000:.0f} ms; times in ms", flush=True)
-                heads = ("handed", "wait p50", "p95", "max", "all / test")
+                heads = ("handed", "wait p50", "p95", "max", "all / test", "end / test")
                 print(" " * 22 + "".join(f"{head:>12}" for head in heads), flush=True)
                 compare(scratch, tables, length, chosen.tests, chosen.peer)
 
@@ -127,7 +134,10 @@ def compare(scratch: Path, tables: int, length: float, tests: int, peer: Path | 
     results = {}
     for name, run in variants.items():
         with booted(tables) as server:
-            results[name] = run(server)
+            done = run(server)
+            began = time.perf_counter()
+        end = time.perf_counter() - began
+        results[name] = replace(done, total=done.total + end, end=end)
         print(results[name].row(name), flush=True)
     if peer is None:
         print("  pytest-postgresql: not compared; see --help")
@@ -163,7 +173,7 @@ def ours(server: Server, options: Options, length: float, tests: int) -> Result:
             time.sleep(length)
             connection.close()
             databases.give_back(database)
-        # The server goes now, and with it what is left.
+        # The server goes next, and with it what is left.
         databases.close(drop=False)
     return Result(waits=waits, handed=handed, total=time.perf_counter() - began - tests * length)
 

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from pg_ephemeral import Definition, boot
+from pg_ephemeral import Definition, Server, boot
 from pg_ephemeral.backends.base import Handle
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.databases import Database, Databases, Options, Strategy
+from pg_ephemeral.databases.template import prepare
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
+from pg_ephemeral.postgres.names import quote_literal
 from pg_ephemeral.server import SeedTarget
 from support import machine
+from support.project import eventually
 
 SEEDED = "shop"
 
@@ -117,6 +121,8 @@ class TestContent:
     def test_two_clones_are_apart(self, databases: Databases) -> None:
         with databases.database() as one, databases.database() as other:
             assert one.name != other.name
+            # The token is the process's.
+            assert one.name.rpartition("_")[0] == other.name.rpartition("_")[0]
             with one.connect() as connection:
                 connection.execute("DELETE FROM public.items")
             assert (count(one), count(other)) == (0, 100)
@@ -177,6 +183,9 @@ class TestContent:
             for _ in range(6):
                 with databases.database() as clone:
                     assert count(clone) == 100
+            directory = prepare(control, SEEDED, tablespace="memory").directory
+            assert directory is not None
+            assert Path(directory).resolve() == elsewhere.resolve()
             spaces = admin.rows(
                 "SELECT DISTINCT spcname FROM pg_database AS d JOIN pg_tablespace AS t ON t.oid = dattablespace "
                 "WHERE datname LIKE 'test\\_%%'"
@@ -292,6 +301,13 @@ class TestDisturbance:
             thread.join()
         assert failed
 
+    def test_a_worker_of_a_subscription_is_ended_and_comes_back(self, warm_cache: Path) -> None:
+        with replicating_server(warm_cache) as (server, admin):
+            subscribe(admin, server.conninfo)
+            with Databases(server.control, server.conninfo) as databases, databases.database() as clone:
+                assert count(clone) == 100
+            until(admin, _REPLICATES, server.conninfo.database)
+
     def test_a_killed_process_leaves_nothing_that_hinders(
         self, databases: Databases, seeded: Conninfo, admin: Client
     ) -> None:
@@ -304,6 +320,41 @@ class TestDisturbance:
         assert admin.rows("SELECT count(*) FROM pg_database WHERE datname LIKE '%%making'") == [(0,)]
 
 
+#: Whether a worker of a subscription is connected to a database.
+_REPLICATES = "EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s AND backend_type LIKE 'logical replication%%')"
+
+
+@contextmanager
+def replicating_server(cache: Path) -> Iterator[tuple[Server, Client]]:
+    """A server with items in its database, and another one to subscribe to; and a connection of ours."""
+    parameters = {"wal_level": "logical", "max_wal_senders": "4", "wal_retrieve_retry_interval": "50ms"}
+    definition = Definition()
+    for name, value in parameters.items():
+        definition = definition.with_parameter(name, value)
+    with boot(definition, backend=EmbeddedBackend(definition.image, cache=cache)) as server:
+        with server.connect() as connection:
+            connection.execute("CREATE TABLE items AS SELECT generate_series(1, 100) AS id")
+            connection.execute("CREATE DATABASE publisher")
+        with client.connect(replace(server.conninfo, database="publisher")) as publisher:
+            publisher.execute("CREATE PUBLICATION everything")
+        with client.connect(replace(server.control, database="template1")) as admin:
+            yield server, admin
+
+
+def subscribe(admin: Client, conninfo: Conninfo) -> None:
+    """Subscribe this database to the other one, and wait until a worker of it is connected."""
+    slot = f"slot_{conninfo.database}"
+    with client.connect(replace(conninfo, database="publisher")) as publisher:
+        publisher.rows("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+    origin = quote_literal(replace(conninfo, database="publisher").connection_string)
+    with client.connect(conninfo) as connection:
+        connection.execute(
+            f'CREATE SUBSCRIPTION "to all" CONNECTION {origin} PUBLICATION everything '
+            f"WITH (create_slot = false, slot_name = {slot})"
+        )
+    until(admin, _REPLICATES, conninfo.database)
+
+
 def test_prepared_transactions_are_named_in_the_seeded_database_and_undone_in_clones(warm_cache: Path) -> None:
     definition = Definition().with_parameter("max_prepared_transactions", "3")
     with boot(definition, backend=EmbeddedBackend(definition.image, cache=warm_cache)) as server:
@@ -311,9 +362,10 @@ def test_prepared_transactions_are_named_in_the_seeded_database_and_undone_in_cl
             connection.execute("CREATE TABLE items (x int)")
             connection.execute("BEGIN; INSERT INTO items VALUES (1); PREPARE TRANSACTION 'a''b'")
             with Databases(server._handle.control, server.conninfo) as databases:
-                with pytest.raises(ClientError, match="prepared transaction") as caught:
-                    databases.take()
-                assert "ROLLBACK PREPARED" in str(caught.value.hint)
+                for _ in range(3):
+                    with pytest.raises(ClientError, match="prepared transaction") as caught:
+                        databases.take()
+                    assert "ROLLBACK PREPARED" in str(caught.value.hint)
                 connection.execute("ROLLBACK PREPARED 'a''b'")
                 with databases.database() as clone, clone.connect() as inside:
                     inside.execute("BEGIN; INSERT INTO items VALUES (1); PREPARE TRANSACTION 'c'")
@@ -448,6 +500,41 @@ class TestClearing:
         assert clones_left(admin) == [kept.name]
         assert count(kept) == 100
 
+    def test_one_that_cannot_be_dropped_keeps_no_other_from_it(self, databases: Databases, admin: Client) -> None:
+        stubborn = [databases.take(), databases.take()]
+        take_many(databases)
+        for one in stubborn:
+            admin.execute(f"ALTER DATABASE {one.name} IS_TEMPLATE true")
+        databases.give_back(stubborn[1])
+        databases.close()
+        assert clones_left(admin) == sorted(one.name for one in stubborn)
+
+    def test_subscriptions_and_slots_of_clones_go_with_them(self, warm_cache: Path) -> None:
+        with replicating_server(warm_cache) as (server, admin):
+            with Databases(server.control, server.conninfo) as databases, databases.database() as clone:
+                subscribe(admin, clone.conninfo)
+                other = databases.take()
+                with other.connect() as connection:
+                    connection.execute("SELECT pg_create_logical_replication_slot('unused', 'pgoutput')")
+            assert clones_left(admin) == []
+
+    def test_clones_are_not_forgotten_when_the_server_is_crowded(
+        self, control: Conninfo, seeded: Conninfo, admin: Client, handle: Handle
+    ) -> None:
+        with Databases(control, seeded) as databases:
+            databases.take()
+            until_ready(databases)
+            admin.rows(_END_OURS)
+            until(admin, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'pg-ephemeral')")
+            with crowd(handle):
+                before = refusals(handle)
+                with ThreadPoolExecutor(1) as thread:
+                    taken = thread.submit(databases.take)
+                    eventually(lambda: refusals(handle) > before)
+                    admin.rows(_END_CROWD)
+                    assert count(taken.result()) == 100
+        assert clones_left(admin) == []
+
     def test_a_closed_one_says_so(self, databases: Databases) -> None:
         databases.close()
         databases.close()
@@ -479,22 +566,14 @@ class TestClearing:
             assert clones_left(admin) == sorted([first.name, second.name])
             assert databases.timings.clones == 2
 
-    @pytest.mark.parametrize("connections", [1, 3])
-    def test_the_budget_of_connections_is_kept(
-        self, control: Conninfo, seeded: Conninfo, admin: Client, connections: int
-    ) -> None:
-        most, longest = 0, 0.0
+    @pytest.mark.parametrize("connections", [0, 1, 3])
+    def test_the_budget_of_connections_is_kept(self, control: Conninfo, seeded: Conninfo, connections: int) -> None:
+        seen: set[int] = set()
         done = threading.Event()
 
         def watch() -> None:
-            nonlocal most, longest
-            within = time.monotonic()
-            while not done.is_set():
-                ((now,),) = admin.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg-ephemeral'")
-                if now <= connections:
-                    within, most = time.monotonic(), max(most, now)
-                # A session that was closed may still be seen while it ends.
-                longest = max(longest, time.monotonic() - within)
+            while not done.wait(0.005):
+                seen.add(our_connections())
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -507,30 +586,90 @@ class TestClearing:
                         assert count(clone) == 100
 
                 with ThreadPoolExecutor(4) as threads:
-                    list(threads.map(use, range(12)))
+                    list(threads.map(use, range(8)))
         finally:
             done.set()
             watcher.join()
-        assert most >= 1
-        assert longest < 5
+        assert max(seen) == max(1, connections)
+        assert our_connections() == 0
+
+    def test_where_connections_are_few_everybody_gets_one(self, warm_cache: Path) -> None:
+        definition = Definition().with_parameter("max_connections", "12")
+        with boot(definition, backend=EmbeddedBackend(definition.image, cache=warm_cache)) as server:
+            with server.connect() as connection:
+                connection.execute("CREATE TABLE items AS SELECT generate_series(1, 100) AS id")
+
+            def use(_: int) -> list[str]:
+                names = []
+                with Databases(server.control, server.conninfo, Options(ready=0, connections=0)) as databases:
+                    for _ in range(3):
+                        with databases.database() as clone:
+                            assert count(clone) == 100
+                            names.append(clone.name)
+                return names
+
+            with ThreadPoolExecutor(6) as threads:
+                names = [name for found in threads.map(use, range(6)) for name in found]
+            assert len(set(names)) == 18
+            with client.connect(replace(server.control, database="template1")) as admin:
+                assert clones_left(admin) == []
+
+    @pytest.mark.needs("root")
+    def test_what_is_done_with_makes_room_on_a_full_disk(
+        self, control: Conninfo, seeded: Conninfo, admin: Client, tmp_path: Path
+    ) -> None:
+        with small_disk(tmp_path) as disk:
+            admin.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+            with Databases(control, seeded, Options(ready=0, tablespace="small", disk=1 << 30)) as databases:
+                for _ in range(12):
+                    with databases.database() as clone:
+                        assert count(clone) == 100
+                # Nor does one that will not go keep the others from it.
+                stubborn = databases.take()
+                admin.execute(f"ALTER DATABASE {stubborn.name} IS_TEMPLATE true")
+                databases.give_back(stubborn)
+                for _ in range(6):
+                    with databases.database() as clone:
+                        assert count(clone) == 100
+            assert clones_left(admin) == [stubborn.name]
+            admin.execute(f"ALTER DATABASE {stubborn.name} IS_TEMPLATE false")
+            admin.execute(f"DROP DATABASE {stubborn.name}")
+            admin.execute("DROP TABLESPACE small")
+
+
+class TestResetting:
+    def test_a_reset_that_fails_leaves_the_database_and_loses_no_other(
+        self, control: Conninfo, seeded: Conninfo, admin: Client
+    ) -> None:
+        with Databases(control, seeded, Options(ready=1)) as databases:
+            clone = databases.take()
+            until_ready(databases)
+            [fresh] = [name for name in clones_left(admin) if name != clone.name]
+            with clone.connect() as connection:
+                connection.execute("DELETE FROM public.items")
+            # Whoever is connected to a database keeps it from being renamed.
+            with client.connect(replace(control, database=fresh)), pytest.raises(ClientError, match="accessed"):
+                clone.reset()
+            assert count(clone) == 0
+            clone.reset()
+            assert count(clone) == 100
+        assert clones_left(admin) == []
 
 
 class TestTrouble:
-    def test_a_failure_reaches_whoever_comes_next(self, databases: Databases, admin: Client) -> None:
+    def test_a_failure_reaches_those_alone_for_whom_there_is_nothing(self, databases: Databases, admin: Client) -> None:
         databases.take()
+        until_ready(databases)
         ((template,),) = admin.rows("SELECT datname FROM pg_database WHERE datname LIKE 'pg\\_ephemeral%%'")
         admin.execute(f"ALTER DATABASE {template} RENAME TO elsewhere")
-        with pytest.raises(ClientError, match="does not exist"):
-            take_many(databases)
+        for _ in range(databases.options.ready):
+            assert count(databases.take()) == 100
+        for _ in range(2):
+            with pytest.raises(ClientError, match="does not exist"):
+                databases.take()
         admin.execute(f"ALTER DATABASE elsewhere RENAME TO {template}")
         for _ in range(3):
-            try:
-                taken = databases.take()
-            except ClientError:
-                continue  # what was tried in between
-            assert count(taken) == 100
-            return
-        pytest.fail("it never recovered")
+            assert count(databases.take()) == 100
 
     def test_a_seeded_database_that_is_not_there_is_named(self, control: Conninfo, seeded: Conninfo) -> None:
         with (
@@ -545,18 +684,71 @@ class TestTrouble:
         for _ in range(6):
             assert count(databases.take()) == 100
 
-    def test_a_dead_server_is_told_at_once(self, databases: Databases, handle: Handle) -> None:
-        databases.take()
-        until_ready(databases)
-        kill(handle)
-        with pytest.raises((ServerError, ClientError)):
-            take_many(databases)
-        databases.close()
+    @pytest.mark.parametrize("ready", [0, 2])
+    def test_a_dead_server_is_told_at_once(
+        self, control: Conninfo, seeded: Conninfo, handle: Handle, ready: int
+    ) -> None:
+        with Databases(control, seeded, Options(ready=ready)) as databases:
+            databases.take()
+            until_ready(databases)
+            handle.cluster.discard()  # type: ignore[attr-defined] # an embedded handle
+            for _ in range(2):
+                with pytest.raises(ServerError, match="cannot be reached"):
+                    databases.take()
+
+
+_END_OURS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg-ephemeral'"
+_END_CROWD = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crowd'"
+
+
+@contextmanager
+def crowd(handle: Handle) -> Iterator[None]:
+    """Others take every connection the server has."""
+    conninfo = replace(handle.control, database="postgres", application_name="crowd")
+    held: list[Client] = []
+    with suppress(ClientError):
+        while True:
+            held.append(client.connect(conninfo))
+    try:
+        yield
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def refusals(handle: Handle) -> int:
+    """How often the server has said that it is full."""
+    assert handle.log_file is not None
+    return handle.log_file.read_text().count("too many clients")
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[Path]:
+    """A directory on a file system of its own, with room for some clones."""
+    disk = directory / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0777", "tmpfs", str(disk)])
+    if mounted.returncode != 0:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def our_connections() -> int:
+    """How many connections of pools this process has open now."""
+    found = 0
+    for one in gc.get_objects():
+        if isinstance(one, psycopg.Connection):
+            with suppress(psycopg.Error):
+                found += not one.closed and one.info.get_parameters().get("application_name") == "pg-ephemeral"
+    return found
 
 
 def take_many(databases: Databases) -> None:
     """More than can be ready."""
-    for _ in range(10):
+    for _ in range(6):
         databases.take()
 
 
@@ -564,7 +756,3 @@ def until_ready(databases: Databases) -> None:
     """Wait until the pool has nothing to do."""
     while databases.timings.clones < databases.timings.takes + databases.options.ready:
         threading.Event().wait(0.005)
-
-
-def kill(handle: Handle) -> None:
-    handle.cluster.discard()  # type: ignore[attr-defined] # an embedded handle

@@ -85,6 +85,8 @@ def test_a_kept_database_can_be_looked_into_after_the_run(suite: Suite, workers:
     assert "which is kept" in done.stdout
     assert "to look into it afterwards" not in done.stdout
     command = done.stdout.partition("test_it.py::test_failing (pg_database)\n")[2].splitlines()[0]
+    # It is with the test as well.
+    assert f"\n  {command.strip()}\n" in done.stdout.partition("- PostgreSQL -")[2].partition("- PostgreSQL log -")[0]
     url = _attached(suite, command, "--url").strip()
     with psycopg.connect(url) as connection:
         assert connection.execute("SELECT count(*) FROM note").fetchone() == (2,)
@@ -130,7 +132,8 @@ def test_it(pg_database, number):
     )
     done = suite.run("-n", workers, "--pg-keep", "-o", "pg_keep=2")
     assert done.stdout.count(", which is kept") == 2
-    assert done.stdout.count("pytest_plugin.attach") == 2
+    # With the test, and in the summary.
+    assert done.stdout.count("pytest_plugin.attach") == 4
     suite.end_holders()
 
 
@@ -200,6 +203,41 @@ def test_it({fixture}):
     assert "- PostgreSQL -" not in said
     assert 'ERROR:  column "of_this_test" does not exist' in said.partition("- PostgreSQL log -")[2]
     assert suite.holders() == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("--tb=long", "--showlocals")])
+def test_a_report_does_not_show_the_password(suite: Suite, arguments: tuple[str, ...]):
+    suite.write(
+        test_it="""
+from pathlib import Path
+
+import pytest
+
+def helper(url):
+    raise ValueError
+
+class TestIt:
+    def test_url(self, pg_url, pg_database):
+        Path("password").write_text(pg_database.conninfo.password)
+        raise ValueError
+
+    def test_url_class(self, pg_url_class):
+        assert pg_url_class is None
+
+    def test_helper(self, pg_url):
+        helper(pg_url)
+
+    def test_server(self, pg_server):
+        helper([pg_server.url, pg_server])
+
+    def test_connecting(self, pg_database):
+        pg_database.connect(dbname="nowhere")
+"""
+    )
+    said = suite.run(*arguments).stdout
+    assert "5 failed" in said
+    assert "pg_url = 'postgres://postgres:***@127.0.0.1:" in said
+    assert (suite.directory / "password").read_text() not in said
 
 
 def test_a_test_without_a_database_is_left_alone(suite: Suite):

@@ -212,6 +212,57 @@ def test_it(pg_async_connection):
     assert "1 passed" in suite.passed()
 
 
+def test_no_variable_of_libpq_has_a_say_in_connections(suite: Suite, monkeypatch: pytest.MonkeyPatch):
+    for name, value in (("PGSERVICE", "nowhere"), ("PGDATESTYLE", "German"), ("PGTZ", "Asia/Tokyo"), ("PGPORT", "1")):
+        monkeypatch.setenv(name, value)
+    suite.write(
+        conftest='pytest_plugins = ["pg_ephemeral.pytest_plugin.postgresql"]\n',
+        test_it="""
+import asyncio
+
+import pytest
+
+QUERY = "SELECT current_setting('datestyle'), current_setting('timezone')"
+
+@pytest.fixture
+def expected(pg_connection):
+    found = pg_connection.execute(QUERY).fetchone()
+    assert found[0] == "ISO, MDY" and found[1] != "Asia/Tokyo"
+    return found
+
+def test_sync(postgresql, expected):
+    assert postgresql.execute(QUERY).fetchone() == expected
+
+@pytest.mark.parametrize("fixture", ["pg_async_connection", "postgresql_async"])
+def test_async(request, fixture, expected):
+    async def found():
+        return await (await request.getfixturevalue(fixture).execute(QUERY)).fetchone()
+
+    assert asyncio.run(found()) == expected
+""",
+    )
+    assert "3 passed" in suite.passed()
+
+
+def test_an_asynchronous_connection_that_cannot_be_made_is_said_in_a_line(suite: Suite):
+    suite.write(
+        test_it="""
+import pytest
+
+@pytest.fixture
+def gone(pg_database):
+    with pg_database.connect(dbname="postgres") as connection:
+        connection.execute(f"DROP DATABASE {pg_database.name}")
+
+def test_it(gone, pg_async_connection):
+    pass
+"""
+    )
+    said = suite.run().stdout
+    assert "\npg-ephemeral: connection failed: " in said
+    assert "Traceback" not in said
+
+
 def test_without_anything_to_run_a_coroutine_pytest_says_so(suite: Suite):
     suite.write(test_it=_COROUTINE.format(mark=""))
     done = suite.run()
@@ -250,8 +301,11 @@ _USES = "def test_one(pg_database):\n    pass\n\ndef test_two(pg_connection):\n 
         (("--pg-instance", "mian"), "", "there is no instance 'mian' (instances: main)"),
         ((), "pg_instance = other", "there is no instance 'other'"),
         (("--pg-backend", "vmware"), "", "backend 'vmware' is not one of: auto, docker, podman, embedded"),
-        ((), "pg_ready = many", "pg_ready = 'many' is not a number of at least 0"),
-        ((), "pg_keep = -1", "pg_keep = '-1' is not a number of at least 0"),
+        ((), "pg_ready = many", "pg_ready is not a number of at least 0: "),
+        ((), "pg_keep = -1", "pg_keep = -1 is not a number of at least 0"),
+        ((), "pg_connections = -1", "pg_connections = -1 is not a number of at least 0"),
+        ((), "pg_disk = 1.5", "pg_disk is not a number of at least 0: "),
+        ((), "pg_keep_minutes = nan", "pg_keep_minutes = nan is not a number of at least 0"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(suite: Suite, arguments: tuple[str, ...], ini: str, said: str):
@@ -289,6 +343,52 @@ def test_options_of_the_file_are_relative_to_it_and_those_of_the_command_line_wi
     assert "1 passed" in suite.passed("--pg-instance", "main", "--pg-backend", "embedded")
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="only strings before")
+@pytest.mark.parametrize("minutes", ["5", "5.5"])
+def test_numbers_may_be_written_as_numbers(suite: Suite, minutes: str):
+    (suite.directory / "pytest.ini").unlink()
+    suite.write(
+        pyproject_toml=f"[tool.pytest]\npg_ready = 1\npg_connections = 2\npg_disk = 100\npg_keep_minutes = {minutes}\n",
+        test_it=f"""
+def test_it(pg_database, _pg_use):
+    options = _pg_use._options
+    assert (options.ready, options.minutes) == (1, {minutes})
+    pool = _pg_use._pool
+    assert (pool.connections, pool.disk) == (2, 100_000_000)
+""",
+    )
+    suite.passed()
+    suite.write(pyproject_toml="[tool.pytest]\npg_ready = -1\n")
+    assert "pg_ready = -1 is not a number of at least 0" in suite.run().stdout
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_every_server_of_a_run_is_reported(suite: Suite, workers: str):
+    suite.write(
+        conftest="""
+import pytest
+from pg_ephemeral import Definition
+
+@pytest.fixture(scope="session", params=["a", "b"])
+def pg_definition(request):
+    statement = f"CREATE TABLE {request.param} (x int)"
+    return Definition().with_backend("embedded").apply_sql_statement(f"schema-{request.param}", statement)
+""",
+        test_it="def test_one(pg_database):\n    pass\n\ndef test_two(pg_database):\n    pass\n",
+    )
+    said = suite.passed("-n", workers).partition("= PostgreSQL =")[2]
+    assert len(re.findall(r"^PostgreSQL \d\S*: ready in ", said, re.MULTILINE)) == 2
+    assert len(re.findall(r"^2 databases, waited for ", said, re.MULTILINE)) == 2
+    assert len(re.findall(r"^copied [2-4] times, .* each with \w+; the template took ", said, re.MULTILINE)) == 2
+
+
+def test_what_was_built_is_in_the_summary(suite: Suite, tmp_path: Path):
+    suite.cache = tmp_path / "cache"
+    suite.write(test_it="def test_it(pg_database):\n    pass\n")
+    assert re.search(r"^built: schema \S+ m?s$", suite.passed(), re.MULTILINE)
+    assert "\nbuilt: " not in suite.passed()
+
+
 def test_a_suite_that_does_not_use_it_does_not_pay_for_it(suite: Suite):
     suite.write(
         test_it="""
@@ -320,8 +420,20 @@ def test_the_fixtures_of_pytest_postgresql_are_there_on_request_alone(suite: Sui
     test = "def test_it(postgresql):\n    assert postgresql.execute('SELECT count(*) FROM note').fetchone() == (1,)\n"
     suite.write(test_it=test)
     assert "fixture 'postgresql' not found" in suite.run().stdout
-    suite.write(conftest='pytest_plugins = ["pg_ephemeral.pytest_plugin.postgresql"]\n')
-    assert "1 passed" in suite.passed()
+    suite.write(
+        conftest='pytest_plugins = ["pg_ephemeral.pytest_plugin.postgresql"]\n',
+        test_there="""
+import psycopg
+
+def test_the_socket_is_where_it_says(postgresql_proc):
+    one = postgresql_proc
+    with psycopg.connect(
+        host=one.unixsocketdir, port=one.port, user=one.user, password=one.password, dbname=one.dbname
+    ) as connection:
+        assert connection.execute("SELECT inet_client_addr()").fetchone() == (None,)
+""",
+    )
+    assert "2 passed" in suite.passed()
 
 
 def test_its_fixtures_are_listed_with_what_they_are_for(suite: Suite):

@@ -31,7 +31,8 @@ import pytest
 def test_it(pg_connection, pg_database, pg_server, number):
     assert pg_connection.execute("SELECT count(*) FROM note").fetchone() == (1,)
     pg_connection.execute("DELETE FROM note")
-    line = f"{{pg_server.conninfo.endpoint.port}} {{pg_database.name}} {{os.environ['PYTEST_XDIST_WORKER']}}\\n"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    line = f"{{pg_server.conninfo.endpoint.port}} {{pg_database.name}} {{worker}}\\n"
     with Path("used").open("a") as file:
         file.write(line)
 """
@@ -41,19 +42,23 @@ def _used(suite: Suite) -> list[list[str]]:
     return [line.split() for line in (suite.directory / "used").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("workers", [2, 8])
+@pytest.mark.parametrize("workers", [0, 2, 8])
 def test_workers_share_a_server_whose_stages_are_built_once(suite: Suite, workers: int):
-    suite.write(test_it=_MANY.format(count=3 * workers))
+    suite.write(test_it=_MANY.format(count=24))
     said = suite.passed("-n", str(workers))
     # The run ends when its server is gone, and not before.
     assert suite.left() == []
     ports, names, ran = zip(*_used(suite), strict=True)
     assert len(set(ports)) == 1
-    assert len(set(names)) == len(names) == 3 * workers
-    assert all(f"_{worker}_" in name for name, worker in zip(names, ran, strict=True))
+    assert len(set(names)) == len(names) == 24
+    assert all(f"_{worker}_" in name for name, worker in zip(names, ran, strict=True) if workers)
     assert suite.applied() == 1
     assert "(1 built)" in said
-    assert f"{3 * workers} databases in {len(set(ran))} workers, waited for" in said
+    assert f"24 databases{f' in {len(set(ran))} workers' if workers else ''}, waited for" in said
+    # More workers make no more than what each has ready at the end.
+    copies = re.search(r"^copied (\d+) times", said, re.MULTILINE)
+    assert copies is not None
+    assert 24 <= int(copies[1]) <= 24 + 3 * max(1, workers)
 
 
 def test_two_runs_at_once_are_two_servers(suite: Suite):
@@ -66,6 +71,48 @@ def test_two_runs_at_once_are_two_servers(suite: Suite):
     assert len(set(ports)) == 2
     assert len(set(names)) == 8
     assert suite.applied() == 1
+
+
+def test_a_worker_that_leaves_before_the_others_leaves_no_warning(suite: Suite):
+    suite.write(
+        pytest_ini="[pytest]\nfilterwarnings = error\n",
+        test_it="""
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+worker = os.environ["PYTEST_XDIST_WORKER"]
+
+def until(name):
+    while not list(Path.cwd().glob(name)):
+        threading.Event().wait(0.005)
+
+@pytest.fixture(scope="session", autouse=True)
+def leaving():
+    yield
+    Path(f"left-{worker}").touch()
+
+def test_first(pg_database):
+    until("second")
+
+def test_second(pg_database):
+    Path("second").touch()
+    until("left-*")
+""",
+    )
+    suite.passed("-n", "2")
+    assert suite.left() == []
+
+
+def test_workers_leave_tests_the_connections_of_a_small_server(suite: Suite):
+    parameters = "[instances.main.parameters]\nmax_connections = 14\n"
+    suite.write(
+        database_toml=parameters + (suite.directory / "database.toml").read_text(),
+        test_it=_MANY.format(count=24),
+    )
+    assert "24 passed" in suite.passed("-n", "6")
 
 
 def test_workers_that_need_no_database_start_no_server(suite: Suite):
@@ -177,13 +224,17 @@ def test_connecting(pg_connection):
 def test_a_holder_that_is_killed_while_booting_is_reported(suite: Suite):
     suite.write(test_it=_WAITING, database_toml=_SLOW)
     with suite.start("-n", "2") as run:
-        eventually(lambda: _runs(suite), within=60)
-        [holder] = suite.holders()
-        os.kill(holder, signal.SIGKILL)
-        # Whoever comes later starts another one.
-        eventually(lambda: suite.holders() not in ([], [holder]) or run.poll() is not None, within=60)
-        for pid in suite.holders():
-            os.kill(pid, signal.SIGKILL)
+
+        def killed() -> bool:
+            # Whoever comes later starts another one. One that is killed before it boots leaves more to sweep.
+            if _runs(suite):
+                for told in suite.directory.glob("runs-*"):
+                    told.unlink()
+                for pid in suite.holders():
+                    os.kill(pid, signal.SIGKILL)
+            return run.poll() is not None
+
+        eventually(killed, within=120)
         out, _ = run.communicate(timeout=60)
     assert "pg-ephemeral: the process that holds the server for this run ended before the server was ready" in out
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
@@ -318,3 +320,34 @@ def test_url_read_back_is_the_same_connection(value):
 def test_libpq_understands_url_and_connection_string_as_we_do(value):
     assert conninfo_to_dict(value.url) == value.keywords()
     assert conninfo_to_dict(value.connection_string) == value.keywords()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgres://ann:s3cr%3At%2F%40@db:5433/shop?sslmode=disable",
+            "postgres://ann:***@db:5433/shop?sslmode=disable",
+        ),
+        ("postgresql://ann:pw@/shop?host=%2Frun", "postgresql://ann:***@/shop?host=%2Frun&sslmode=verify-full"),
+        ("postgres://ann:pw@[::1]/shop", "postgres://ann:***@[::1]/shop?sslmode=verify-full"),
+        ("postgres://ann@db/shop", "postgres://ann@db/shop?sslmode=verify-full"),
+    ],
+)
+def test_a_url_does_not_show_its_password_and_is_a_text_all_the_same(url, shown):
+    made = Conninfo.parse_url(url).url
+    assert repr(made) == repr(shown)
+    assert isinstance(made, str)
+    assert made == str(made) == f"{made}"
+    assert made.startswith(url)
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert json.loads(json.dumps({"url": made})) == {"url": str(made)}
+    assert {str(made): 1}[made] == 1
+    assert type(Conninfo.parse_url(url).to_json()["url"]) is str
+
+
+@given(connections)
+def test_no_url_shows_a_password(value):
+    unknown = replace(value, password=None)
+    shown = repr(value.url)
+    assert shown == repr(unknown.url) or shown.replace(":***@", "@", 1) == repr(str(unknown.url))

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from pg_ephemeral.databases import Options, Strategy
+from pg_ephemeral.databases import Options, Strategy, work
+from pg_ephemeral.databases.calm import Calm
 from pg_ephemeral.databases.choice import Choice
+from pg_ephemeral.databases.connections import explained
 from pg_ephemeral.databases.ledger import Ledger
 from pg_ephemeral.databases.stock import QUIET, Stock, Work
-from pg_ephemeral.errors import ClientError, InvalidValue
+from pg_ephemeral.errors import ClientError, InvalidValue, ServerError
 
 SIZE = 1000
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGUSR1 interrupts the main thread as a user would."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    yield
+    signal.signal(signal.SIGUSR1, before)
 
 
 def stock(**options: int) -> Stock:
@@ -22,7 +39,7 @@ def stock(**options: int) -> Stock:
 
 
 class TestOptions:
-    @pytest.mark.parametrize("wrong", [{"ready": -1}, {"connections": 0}, {"disk": -1}])
+    @pytest.mark.parametrize("wrong", [{"ready": -1}, {"connections": -1}, {"disk": -1}, {"processes": 0}])
     def test_numbers_have_a_least(self, wrong: dict[str, int]) -> None:
         with pytest.raises(InvalidValue) as caught:
             Options(**wrong)  # type: ignore[arg-type] # as above
@@ -75,6 +92,51 @@ class TestChoice:
         assert choice.next() is Strategy.FILE_COPY
 
 
+class TestCalm:
+    def test_nothing_is_known_before_some_copies_were_made(self) -> None:
+        calm = Calm()
+        for _ in range(2):
+            calm.copied(Strategy.FILE_COPY, 1.0)
+            calm.copied(Strategy.WAL_LOG, 1.0)
+        assert not calm.lets_drop
+        calm.copied(Strategy.FILE_COPY, 1.0)
+        assert calm.lets_drop
+
+    def test_drops_that_slow_copies_down_are_left_for_good(self) -> None:
+        calm = self._measured()
+        for _ in range(20):
+            calm.copied(Strategy.FILE_COPY, 10.0)
+        assert not calm.lets_drop
+        for _ in range(100):
+            calm.copied(Strategy.FILE_COPY, 1.0)
+        assert not calm.lets_drop
+
+    def test_a_busy_machine_and_another_strategy_are_no_reason(self) -> None:
+        calm = self._measured()
+        for seconds in (2.0, 2.5, 7.0, 1.0, 2.0, 2.5):
+            calm.copied(Strategy.FILE_COPY, seconds)
+            calm.copied(Strategy.WAL_LOG, 50.0)
+            assert calm.lets_drop
+
+    def _measured(self) -> Calm:
+        calm = Calm()
+        for seconds in (0.5, 1.0, 1.5):
+            calm.copied(Strategy.FILE_COPY, seconds)
+        calm.dropped()
+        return calm
+
+
+class TestDisk:
+    def test_what_is_asked_for_is_had(self) -> None:
+        assert work.disk_budget(Options(disk=SIZE, processes=4), None) == SIZE
+
+    def test_processes_share_what_is_free(self, tmp_path: Path) -> None:
+        for directory in (str(tmp_path), str(tmp_path / "nowhere"), None):
+            alone = work.disk_budget(Options(), directory)
+            assert work.disk_budget(Options(processes=4), directory) == pytest.approx(alone / 4, rel=0.1)
+            assert alone > 0
+
+
 class TestStock:
     def test_ready_ones_are_made_up_to_their_number(self) -> None:
         pool = stock(ready=2)
@@ -114,6 +176,27 @@ class TestStock:
         assert pool.next(waiting=0, now=5.0) is None
         assert pool.quiet_in(5.0) == QUIET
         assert pool.next(waiting=0, now=5.0 + QUIET) is Work.DROP
+
+    def test_where_that_does_no_harm_it_is_dropped_when_there_is_nothing_to_make(self) -> None:
+        pool = stock(ready=1)
+        pool.trash["a"] = SIZE
+        pool.taken_at = 5.0
+        assert pool.next(waiting=0, now=5.0, calm=True) is Work.MAKE
+        pool.making = 1
+        assert pool.next(waiting=0, now=5.0, calm=True) is not Work.DROP
+        pool.making = 0
+        pool.ready.append("b")
+        assert pool.next(waiting=0, now=5.0) is None
+        assert pool.next(waiting=1, now=5.0, makes=False, calm=True) is None
+        assert pool.next(waiting=0, now=5.0, calm=True) is Work.DROP
+
+    def test_where_connections_are_few_nothing_is_cleared_away_but_for_room(self) -> None:
+        pool = stock(ready=0, connections=0, disk=4 * SIZE)
+        pool.returned.append("a")
+        assert pool.next(waiting=0, now=9.0, calm=True) is None
+        assert pool.next(waiting=1, now=9.0, calm=True) is Work.MAKE
+        pool.returned.extend("bcd")
+        assert pool.next(waiting=0, now=9.0, calm=True) is Work.RETIRE
 
     def test_without_room_it_is_dropped_until_half_is_free(self) -> None:
         pool = stock(ready=0, disk=4 * SIZE)
@@ -173,19 +256,66 @@ class TestLedger:
             thread.start()
         with ledger.changed:
             ledger.changed.wait_for(lambda: len(ledger.waiting) == 2)
-            ledger.fail(ClientError("full"), calls=False)
+            ledger.fail(ClientError("full"), ledger.begin(), calls=False)
         for thread in threads:
             thread.join()
         assert [error.message for error in failures] == ["full", "full"]
-        assert ledger.failure is None
+        assert not ledger.going
 
-    def test_a_failure_nobody_waits_for_reaches_the_next_once(self) -> None:
+    def test_what_is_ready_is_handed_out_after_a_failure_and_another_attempt_is_made(self) -> None:
         ledger = Ledger(Options())
+        ledger.wake()
         ledger.stock.ready.append("a")
-        ledger.fail(ClientError("full"), calls=False)
-        with pytest.raises(ClientError, match="full"):
-            ledger.take()
+        ledger.fail(ClientError("full"), ledger.begin(), calls=False)
+        assert not ledger.going
         assert ledger.take() == "a"
+        assert ledger.going
+
+    def test_a_failure_is_told_to_nobody_who_came_after_the_attempt_began(self) -> None:
+        ledger = Ledger(Options())
+        attempt = ledger.begin()
+        got: list[str] = []
+        thread = threading.Thread(target=lambda: got.append(ledger.take()))
+        thread.start()
+        with ledger.changed:
+            ledger.changed.wait_for(lambda: len(ledger.waiting) == 1)
+            ledger.fail(ClientError("full"), attempt, calls=False)
+            assert len(ledger.waiting) == 1
+            assert ledger.going
+            ledger.stock.making += 1
+            ledger.made("a")
+        thread.join()
+        assert got == ["a"]
+
+    @pytest.mark.usefixtures("interruptible")
+    def test_what_was_made_for_one_who_is_interrupted_is_for_the_next_who_waits(self) -> None:
+        ledger = Ledger(Options())
+        got: list[str] = []
+        main = threading.main_thread().ident
+        assert main is not None
+
+        def interrupt() -> None:
+            with ledger.changed:
+                ledger.changed.wait_for(lambda: len(ledger.waiting) == 2)
+                ledger.stock.making += 1
+                ledger.made("a")
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+        def take() -> None:
+            with ledger.changed:
+                ledger.changed.wait_for(lambda: len(ledger.waiting) == 1)
+            got.append(ledger.take())
+
+        threads = [threading.Thread(target=target) for target in (interrupt, take)]
+        for thread in threads:
+            thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            ledger.take()
+        for thread in threads:
+            thread.join()
+        assert got == ["a"]
+        assert ledger.stock.taken == {"a"}
+        assert not ledger.stock.ready
 
     def test_what_is_kept_or_not_taken_is_not_given_back(self) -> None:
         ledger = Ledger(Options())
@@ -215,3 +345,18 @@ class TestLedger:
         assert not ledger.close()
         thread.join()
         assert "closed" in failures[0].message
+
+
+class TestExplained:
+    def test_a_lost_connection_is_the_servers_trouble(self) -> None:
+        assert isinstance(explained(ClientError("server closed the connection unexpectedly")), ServerError)
+        assert isinstance(explained(ClientError("terminating connection", sqlstate="57P01")), ServerError)
+
+    def test_a_full_server_is_there_and_the_hint_says_what_to_do(self) -> None:
+        told = explained(ClientError("connection failed: FATAL:  sorry, too many clients already"))
+        assert isinstance(told, ClientError)
+        assert "max_connections" in str(told.hint)
+
+    def test_what_else_goes_wrong_is_told_as_it_is(self) -> None:
+        for error in (ClientError("no", sqlstate="42501"), KeyError("x")):
+            assert explained(error) is error

@@ -33,6 +33,11 @@ def test_all_lines_when_they_cannot_be_told_apart():
     assert lines_of(_LOG, None) == _LOG.splitlines()
 
 
+def test_our_own_marks_are_nobody_s_lines():
+    marked = _LOG + "2026-01-02 03:04:05.690 UTC [14] postgres LOG:  pg-ephemeral mark 0123456789abcdef\n"
+    assert lines_of(marked, None) == _LOG.splitlines()
+
+
 def test_of_many_lines_the_last_are_shown():
     shown = lines_of("".join(f"line {number}\n" for number in range(100)), None)
     assert shown[0] == "... 60 lines before"

@@ -24,6 +24,6 @@ def test_every_fixture_is_in_the_reference():
 
 def test_every_option_is_in_the_reference():
     assert _code_of_first_column("Options") == {"--pg-config", "--pg-instance", "--pg-backend", "--pg-keep"}
-    for name, _, default in _INI:
+    for name, _, _, default in _INI:
         row = next(line for line in _REFERENCE.splitlines() if line.startswith("|") and f"| `{name}` |" in line)
         assert default is None or f"| `{default}` |" in row

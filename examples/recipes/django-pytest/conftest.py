@@ -1,28 +1,24 @@
 import pytest
 from django.db import connections
-
-DATABASE = pytest.StashKey()
-EMPTIED = pytest.StashKey()
+from django.test import TransactionTestCase
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(request, pg_database_session):
+def django_db_setup(pg_database_session):
     """In place of pytest-django's own: this worker's clone of the migrated database. Nothing is migrated here."""
     keywords = pg_database_session.conninfo.keywords()
     settings = connections["default"].settings_dict
     settings |= {"NAME": keywords["dbname"], "HOST": keywords["host"], "PORT": keywords["port"]}
     settings |= {"USER": keywords["user"], "PASSWORD": keywords["password"]}
-    request.config.stash[DATABASE] = pg_database_session
-    yield
-    connections.close_all()
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Django empties all tables after a test that commits. The next one gets the content back, migrations' rows too."""
-    stash = item.config.stash
-    if stash.get(EMPTIED, False):
+    def bring_back(*_):
         connections.close_all()
-        stash[DATABASE].reset()
-    marker = item.get_closest_marker("django_db")
-    stash[EMPTIED] = bool(marker and marker.kwargs.get("transaction"))
+        pg_database_session.reset()
+
+    with pytest.MonkeyPatch.context() as patch:
+        # After a test that commits Django empties all tables, and rows that migrations made are gone. Whoever asks for
+        # such a test, by a mark, a fixture or a class, it ends here. With the rows come the sequences.
+        patch.setattr(TransactionTestCase, "_fixture_teardown", bring_back)
+        patch.setattr(TransactionTestCase, "_reset_sequences", staticmethod(bring_back))
+        yield
+    connections.close_all()

@@ -2,6 +2,8 @@ import os
 
 SECRET_KEY = "for tests alone"  # noqa: S105 -- it protects nothing
 INSTALLED_APPS = ["notes"]
+ROOT_URLCONF = "notes.urls"
+STATIC_URL = "static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {
     "default": {

@@ -1,4 +1,4 @@
-"""The threads of a pool, and their connections: they make what is wanted and clear away what is not."""
+"""The threads of a pool: they make what is wanted and clear away what is not."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
 from pg_ephemeral.databases import work
+from pg_ephemeral.databases.calm import Calm
 from pg_ephemeral.databases.choice import Choice
+from pg_ephemeral.databases.connections import Connections, explained, is_lost
 from pg_ephemeral.databases.ledger import Ledger, Order
 from pg_ephemeral.databases.options import Options
 from pg_ephemeral.databases.stock import Work
-from pg_ephemeral.databases.template import Template, connect, prepare
-from pg_ephemeral.errors import ClientError, PgEphemeralError, ServerError
+from pg_ephemeral.databases.template import Template, prepare
+from pg_ephemeral.errors import ClientError, PgEphemeralError
 from pg_ephemeral.postgres import clones
-from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
-
-#: Where the connections are: the template is there by then, so that hardly anybody copies the first of them.
-_HOMES: Final = ("postgres", "template1")
 
 #: How often in a row a clone's connection may be lost while the server takes new ones.
 _STUMBLES: Final = 8
@@ -33,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Crew:
-    """As many threads as the pool may have connections. Whatever goes wrong in one reaches a caller."""
+    """As many threads as the pool may have connections, and one at least. Whatever goes wrong reaches a caller."""
 
     def __init__(self, control: Conninfo, seeded: str, options: Options, ledger: Ledger) -> None:
         """Nothing is done yet."""
@@ -43,11 +42,12 @@ class Crew:
         self._ledger = ledger
         self._stock = ledger.stock
         self._changed = ledger.changed
-        self.names = (f"{options.prefix}_{secrets.token_hex(4)}_{number}" for number in itertools.count(1))
-        self._connections: list[Client] = []
+        self.names = _names(options.prefix)
+        self._connections = Connections(control, keep=options.connections > 0)
         self._threads: list[threading.Thread] = []
         self._template: Template | None = None
         self._choice = Choice(())
+        self._calm = Calm()
         self._preparing = False
         #: How many attempts in a row lost their connection.
         self._stumbles = 0
@@ -55,9 +55,12 @@ class Crew:
     def start(self) -> None:
         """Begin, if that is not under way. Returns at once."""
         with self._changed:
-            if self._threads or self._ledger.closed:
+            if self._ledger.closed:
                 return
-            for number in range(self._options.connections):
+            self._ledger.wake()
+            if self._threads:
+                return
+            for number in range(max(1, self._options.connections)):
                 thread = threading.Thread(target=self._live, name=f"pg-ephemeral-clones-{number}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -66,58 +69,41 @@ class Crew:
         """End the threads of a closed ledger, drop the databases that are ``left`` then, and disconnect."""
         for thread in self._threads:
             thread.join()
-        # Quiet when the server is gone, or goes meanwhile: so have the databases.
-        with suppress(PgEphemeralError):
-            if names := left():
-                with self._connection() as client:
-                    for name in names:
-                        work.discard(client, self._control, name)
-        for client in self._connections:
-            client.close()
+        self._drop_all(left())
+        self._connections.close()
 
     def look_alive(self) -> None:
         """Is the server still there? To be asked before what is ready is handed out. Raises ``ServerError`` if not."""
-        with self._changed:
-            lost = [client for client in self._connections if client.lost()]
-            for client in lost:
-                self._connections.remove(client)
-        if not lost:
-            return
-        for client in lost:
-            client.close()
-        try:
-            client = connect(self._control, *_HOMES)
-        except ClientError as error:
-            with self._changed:
-                self._stock.ready.clear()
-            raise _explained(error) from error
-        with self._changed:
-            self._connections.append(client)
+        if self._connections.doubtful():
+            with suppress(ClientError):  # whatever it has to say, it is there
+                self._ledger.call(lambda _: None)
 
     def _live(self) -> None:
         while True:
             with self._changed:
-                job = self._next()
-                while job is None and not self._ledger.closed:
-                    self._changed.wait(self._stock.quiet_in(time.monotonic()) or None)
-                    job = self._next()
-            if job is None:
-                return
+                while not self._ledger.closed:
+                    now = time.monotonic()
+                    job = self._next(now)
+                    if job is not None:
+                        break
+                    # What could be done now, but for others who do something, waits for them.
+                    self._changed.wait(self._stock.quiet_in(now) or None)
+                else:
+                    return
             job()
 
-    def _next(self) -> Callable[[], None] | None:
+    def _next(self, now: float) -> Callable[[], None] | None:
         """What to do now, already counted as being done; None when there is nothing."""
-        healthy = self._ledger.failure is None
-        if self._ledger.closed or self._preparing:
+        if self._preparing:
             return None
         if self._template is None:
-            self._preparing = healthy
-            return self._prepare if healthy else None
+            self._preparing = self._ledger.going
+            return self._prepare if self._preparing else None
         if self._ledger.calls:
             order = self._ledger.calls.popleft()
             return lambda: self._answer(order)
-        waiting = len(self._ledger.waiting)
-        match self._stock.next(waiting=waiting, now=time.monotonic(), makes=healthy):
+        going, calm = self._ledger.going, self._calm.lets_drop
+        match self._stock.next(waiting=len(self._ledger.waiting), now=now, makes=going, calm=calm):
             case Work.MAKE:
                 self._stock.making += 1
                 return self._make
@@ -127,6 +113,7 @@ class Crew:
                 return lambda: self._retire(returned)
             case Work.DROP:
                 self._stock.cleaning += 1
+                self._calm.dropped()
                 name = next(iter(self._stock.trash))
                 del self._stock.trash[name]
                 return lambda: self._discard(name)
@@ -134,20 +121,20 @@ class Crew:
                 return None
 
     def _prepare(self) -> None:
-        began = time.monotonic()
+        began, attempt = time.monotonic(), self._ledger.begin()
         try:
-            template = prepare(self._control, self._seeded)
+            template = prepare(self._control, self._seeded, tablespace=self._options.tablespace)
         except BaseException as error:  # noqa: BLE001 -- carried to whoever waits
             with self._changed:
                 self._preparing = False
-                self._ledger.fail(_explained(error), calls=True)
+                self._ledger.fail(explained(error), attempt, calls=True)
             return
         with self._changed:
             strategy = self._options.strategy
             self._template = template
             self._choice = Choice(template.strategies if strategy is None else (strategy,))
             self._stock.clone_size = template.source.size
-            self._stock.disk = work.disk_budget(self._options.disk, template)
+            self._stock.disk = work.disk_budget(self._options, template.directory)
             self._preparing = False
             self._ledger.timings = replace(self._ledger.timings, template=time.monotonic() - began)
             self._changed.notify_all()
@@ -157,51 +144,44 @@ class Crew:
         with self._changed:
             strategy = self._choice.next()
             name = next(self.names)
+            attempt = self._ledger.begin()
         try:
-            with self._connection() as client:
+            with self._connections.one() as client:
                 began = time.monotonic()
                 clones.create(client, name, self._template.source, strategy, tablespace=self._options.tablespace)
                 seconds = time.monotonic() - began
         except BaseException as error:  # noqa: BLE001 -- carried to whoever waits
-            self._not_made(name, strategy, error)
+            self._not_made(name, strategy, attempt, error)
             return
         with self._changed:
             self._stumbles = 0
             self._choice.record(strategy, seconds)
+            self._calm.copied(strategy, seconds)
             known = self._ledger.timings
             self._ledger.timings = replace(
                 known, clones=known.clones + 1, copying=known.copying + seconds, strategy=self._choice.best
             )
             self._ledger.made(name)
 
-    def _not_made(self, name: str, strategy: clones.Strategy, error: BaseException) -> None:
+    def _not_made(self, name: str, strategy: clones.Strategy, attempt: int, error: BaseException) -> None:
         """Try again where that can help; else somebody is told."""
-        code = error.sqlstate if isinstance(error, ClientError) else ""
-        # Connections are also ended by callers who end all they find.
-        again = code in clones.CONNECTION_LOST and self._reconnected()
-        with self._changed:
-            if code not in clones.CONNECTION_LOST and strategy is clones.Strategy.CLONE:
+        lost, code = is_lost(error), error.sqlstate if isinstance(error, ClientError) else None
+        again = False
+        if lost:
+            again = self._reconnected()  # connections are also ended by callers who end all they find
+        elif code == clones.DISK_FULL:
+            again = self._made_room()
+        elif code is not None and strategy is clones.Strategy.CLONE:
+            with self._changed:
                 again = self._choice.give_up(strategy)  # the file system cannot, or not from here to there
-            unused = [*self._stock.trash, *self._stock.returned] if code == clones.DISK_FULL else []
-            if unused:
-                self._stock.trash.clear()
-                self._stock.returned.clear()
-        with suppress(PgEphemeralError):
-            for old in unused:
-                with self._connection() as client:
-                    work.discard(client, self._control, old)
-                again = True
         with self._changed:
             self._stock.making -= 1
-            if code in clones.CONNECTION_LOST:
+            if lost:
                 self._stock.trash[name] = self._stock.clone_size  # it may have been made, for all we know
             if again:
                 self._changed.notify_all()
-                return
-            told = _explained(error)
-            if isinstance(told, ServerError):
-                self._stock.ready.clear()
-            self._ledger.fail(told, calls=False)
+            else:
+                self._ledger.fail(explained(error), attempt, calls=False)
 
     def _reconnected(self) -> bool:
         """Whether the server still takes connections, and there is a point in trying again."""
@@ -209,17 +189,24 @@ class Crew:
             self._stumbles += 1
             if self._stumbles > _STUMBLES:
                 return False
-        with suppress(PgEphemeralError), self._connection():
-            return True
-        return False
+        return self._connections.reachable()
+
+    def _made_room(self) -> bool:
+        """Drop what is done with; whether there was anything."""
+        with self._changed:
+            unused = [*self._stock.trash, *self._stock.returned]
+            self._stock.trash.clear()
+            self._stock.returned.clear()
+        dropped = [self._dropped(name) for name in unused]
+        return any(dropped)
 
     def _answer(self, order: Order) -> None:
         try:
             assert order.call is not None  # noqa: S101 -- only calls are put among the calls
-            with self._connection() as client:
+            with self._connections.one() as client:
                 order.call(client)
         except BaseException as error:  # noqa: BLE001 -- carried to the caller
-            order.error = _explained(error)
+            order.error = explained(error)
         with self._changed:
             order.done = True
             self._changed.notify_all()
@@ -227,7 +214,7 @@ class Crew:
     def _retire(self, name: str) -> None:
         # One that could not be emptied is for the drop to force, or for the end.
         size = self._stock.clone_size
-        with self._untold(name), self._connection() as client:
+        with self._untold(name), self._connections.one() as client:
             size = work.retire(client, name)
         with self._changed:
             self._stock.cleaning -= 1
@@ -235,15 +222,37 @@ class Crew:
             self._changed.notify_all()
 
     def _discard(self, name: str) -> None:
-        dropped = False
-        with self._untold(name), self._connection() as client:
-            work.discard(client, self._control, name)
-            dropped = True
+        self._dropped(name)
         with self._changed:
             self._stock.cleaning -= 1
-            if not dropped:
-                self._stock.stuck.append(name)
             self._changed.notify_all()
+
+    def _dropped(self, name: str) -> bool:
+        """Drop this one now. One that does not go is for the end to try again."""
+        done = False
+        with self._untold(name), self._connections.one() as client:
+            work.discard(client, self._control, name)
+            done = True
+        if not done:
+            with self._changed:
+                self._stock.stuck.append(name)
+        return done
+
+    def _drop_all(self, names: Iterable[str]) -> None:
+        """Drop these one by one, as long as the server is there; if it goes, so do they."""
+        left, stumbles = deque(names), 0
+        while left:
+            try:
+                with self._connections.one() as client:
+                    work.discard(client, self._control, left[0])
+            except PgEphemeralError as error:
+                _log.debug("database %s was not dropped: %s", left[0], error)
+                if is_lost(error):
+                    stumbles += 1
+                    if stumbles > _STUMBLES or not self._connections.reachable():
+                        return
+                    continue
+            left.popleft()
 
     @contextmanager
     def _untold(self, name: str) -> Iterator[None]:
@@ -253,33 +262,7 @@ class Crew:
         except Exception as error:  # noqa: BLE001 -- a thread must not end by it
             _log.debug("database %s was not cleared away: %s", name, error)
 
-    @contextmanager
-    def _connection(self) -> Iterator[Client]:
-        """A connection for one piece of work. One that ends with an error is not used again."""
-        client = self._idle() or connect(self._control, *_HOMES)
-        try:
-            yield client
-        except BaseException:
-            client.close()
-            raise
-        with self._changed:
-            self._connections.append(client)
 
-    def _idle(self) -> Client | None:
-        """A connection that still stands; those that do not are closed."""
-        with self._changed:
-            while self._connections:
-                client = self._connections.pop()
-                if not client.lost():
-                    return client
-                client.close()
-            return None
-
-
-def _explained(error: BaseException) -> BaseException:
-    """The error for a caller: a lost connection, or one that could not be made, is the server's trouble."""
-    if isinstance(error, ClientError) and error.sqlstate in clones.CONNECTION_LOST:
-        gone = ServerError(f"the server cannot be reached to clone a database: {error.message}", detail=error.detail)
-        gone.__cause__ = error
-        return gone
-    return error
+def _names(prefix: str) -> Iterator[str]:
+    token = secrets.token_hex(4)
+    return (f"{prefix}_{token}_{number}" for number in itertools.count(1))

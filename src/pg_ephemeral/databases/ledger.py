@@ -14,10 +14,14 @@ from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres.client import Client
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class Order:
-    """What a caller waits for: a clone, or what ``call`` does. Once ``done`` it has a ``name`` or an ``error``."""
+    """What a caller waits for: a clone, or what ``call`` does. Once ``done`` it has a ``name`` or an ``error``.
 
+    ``since`` is how many attempts had begun when it was made: what they come to is no answer to it.
+    """
+
+    since: int
     call: Callable[[Client], None] | None = None
     name: str | None = None
     error: BaseException | None = None
@@ -32,26 +36,35 @@ class Ledger:
         self.stock = Stock(options)
         self.waiting: deque[Order] = deque()
         self.calls: deque[Order] = deque()
-        #: What went wrong when nobody waited; told to whoever comes next, and no clone is made before.
-        self.failure: BaseException | None = None
+        #: Whether to make clones: from when somebody asks for one until an attempt fails. What made it fail may be gone
+        #: by the time the next asks, so that nobody is told who did not wait for that attempt.
+        self.going = False
         self.closed = False
         self.timings = Timings()
+        self._attempts = 0
+
+    def wake(self) -> None:
+        """Begin, or go on after a failure."""
+        with self.changed:
+            self.going = True
+            self.changed.notify_all()
 
     def take(self) -> str:
         """A clone that is ready, or else the next that is made. Raises what kept it from being made."""
         began = time.monotonic()
-        order = Order()
         with self.changed:
             self._refuse()
+            self.going = True
             self.stock.taken_at = began
+            order = Order(since=self._attempts)
             if self.stock.ready and not self.waiting:
                 order.name = self.stock.ready.popleft()
+                self.stock.taken.add(order.name)
                 self.changed.notify_all()
             else:
                 self._await(order, self.waiting)
             if order.name is None:
                 raise order.error or AssertionError("an order ended with nothing")
-            self.stock.taken.add(order.name)
             waited = time.monotonic() - began
             known = self.timings
             self.timings = replace(
@@ -61,9 +74,10 @@ class Ledger:
 
     def call(self, do: Callable[[Client], None]) -> None:
         """Have this done on one of the pool's connections, before all other work. Raises what it raises."""
-        order = Order(call=do)
         with self.changed:
             self._refuse()
+            self.going = True
+            order = Order(since=self._attempts, call=do)
             self._await(order, self.calls)
             if order.error is not None:
                 raise order.error
@@ -77,28 +91,29 @@ class Ledger:
             self.stock.returned.append(instead or name)
             self.changed.notify_all()
 
+    def begin(self) -> int:
+        """The number of an attempt that begins now, to make a clone or what clones are made of."""
+        with self.changed:
+            self._attempts += 1
+            return self._attempts
+
     def made(self, name: str) -> None:
         """There is a new clone: whoever waits longest has it."""
         with self.changed:
             self.stock.making -= 1
-            if self.waiting:
-                order = self.waiting.popleft()
-                order.name, order.done = name, True
-            else:
-                self.stock.ready.append(name)
-            self.changed.notify_all()
+            self._hand_on(name)
 
-    def fail(self, error: BaseException, *, calls: bool) -> None:
-        """Tell whoever waits for a clone, and with ``calls`` those who wait for a call; if nobody, whoever is next."""
+    def fail(self, error: BaseException, attempt: int, *, calls: bool) -> None:
+        """Tell those who waited for a clone when this attempt began, and with ``calls`` those who waited for a call.
+
+        For whoever came later there is another one.
+        """
         with self.changed:
-            orders = [*self.waiting, *(self.calls if calls else ())]
-            self.waiting.clear()
-            if calls:
-                self.calls.clear()
-            for order in orders:
-                order.error, order.done = error, True
-            if not orders:
-                self.failure = error
+            for queue in (self.waiting, self.calls) if calls else (self.waiting,):
+                for order in [order for order in queue if order.since < attempt]:
+                    queue.remove(order)
+                    order.error, order.done = error, True
+            self.going = bool(self.waiting or self.calls)
             self.changed.notify_all()
 
     def close(self) -> bool:
@@ -107,15 +122,12 @@ class Ledger:
             if self.closed:
                 return False
             self.closed = True
-            self.fail(_closed(), calls=True)
+            self.fail(_closed(), self.begin(), calls=True)
             return True
 
     def _refuse(self) -> None:
         if self.closed:
             raise _closed()
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure
 
     def _await(self, order: Order, queue: deque[Order]) -> None:
         queue.append(order)
@@ -126,10 +138,20 @@ class Ledger:
         except BaseException:
             # Interrupted: what was made for us in this moment is for somebody else.
             if order.name is not None:
-                self.stock.ready.append(order.name)
+                self.stock.taken.discard(order.name)
+                self._hand_on(order.name)
             elif order in queue:
                 queue.remove(order)
             raise
+
+    def _hand_on(self, name: str) -> None:
+        if self.waiting:
+            order = self.waiting.popleft()
+            order.name, order.done = name, True
+            self.stock.taken.add(name)
+        else:
+            self.stock.ready.append(name)
+        self.changed.notify_all()
 
 
 def _closed() -> ClientError:

@@ -18,10 +18,12 @@ class Options:
     """How clones are made and kept ready. Raises ``InvalidValue`` for numbers below their least, and long prefixes.
 
     ``ready`` is how many clones are kept ready in the background; with 0 they are made on demand. ``strategy`` None
-    lets the pool find the fastest. ``connections`` is how many connections to the server the pool has at most, and
-    ``disk`` how many bytes the clones may have that nobody uses, ready or done with; None derives it from the free
-    disk. Names are ``<prefix>_<token of this process>_<number>``. ``tablespace`` is the name of one to make clones in,
-    such as one in memory; None leaves them where the seeded database is.
+    lets the pool find the fastest. ``connections`` is how many connections to the server the pool has at most; with 0
+    it has one at a time, none when it has nothing to do, and clears away only for room. ``disk`` is how many bytes the
+    clones may have that nobody uses, ready or done with; None derives it from the free disk, which is shared with the
+    pools of so many ``processes``, this one included. Names are ``<prefix>_<token of this process>_<number>``.
+    ``tablespace`` is the name of one to make clones in, such as one in memory; None leaves them where the seeded
+    database is.
     """
 
     ready: int = 2
@@ -30,13 +32,15 @@ class Options:
     disk: int | None = None
     prefix: str = "test"
     tablespace: str | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """Check each part."""
         for what, value, least in (
             ("ready", self.ready, 0),
-            ("connections", self.connections, 1),
+            ("connections", self.connections, 0),
             ("disk", self.disk, 0),
+            ("processes", self.processes, 1),
         ):
             if value is not None and value < least:
                 raise InvalidValue(f"{what} is {value}, and the least is {least}", kind="too-small")

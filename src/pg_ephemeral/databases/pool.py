@@ -42,13 +42,18 @@ class Pool:
             self._ledger.stock.kept.add(name)
 
     def replace(self, name: str, *, read_only: bool) -> None:
-        """Put a fresh clone in the place of this one, whose sessions are ended. Raises as ``take`` does."""
+        """Put a fresh clone in the place of this one, whose sessions are ended. Raises as ``take`` does.
+
+        Then the database is as it was, but for its sessions.
+        """
         fresh = self.take()
         with self._ledger.changed:
             aside = next(self._crew.names)
         try:
             self.call(lambda client: work.swap(client, name, fresh, aside, read_only=read_only))
         except BaseException:
+            with self._ledger.changed:
+                self._ledger.stock.stuck.append(aside)  # should it still be called that
             self._ledger.give_back(fresh)
             raise
         self._ledger.give_back(fresh, instead=aside)

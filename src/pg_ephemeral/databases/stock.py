@@ -12,8 +12,7 @@ from typing import Final
 
 from pg_ephemeral.databases.options import Options
 
-#: How many seconds without a taker make a good time to drop what is done with. A drop right before a copy is the worst
-#: order there is: some file systems look at every file that was just deleted when they make a new one.
+#: How many seconds without a taker make a good time to drop what is done with, where a drop slows copies down.
 QUIET: Final = 2.0
 
 #: How many databases with sessions that nobody ended yet are let be while there are clones to make.
@@ -54,16 +53,22 @@ class Stock:
     taken_at: float = 0.0
     _sweeping: bool = False
 
-    def next(self, *, waiting: int, now: float, makes: bool = True) -> Work | None:
-        """What to begin now, for ``waiting`` callers, or None; no clone unless this ``makes`` any."""
+    def next(self, *, waiting: int, now: float, makes: bool = True, calm: bool = False) -> Work | None:
+        """What to begin now, for ``waiting`` callers, or None.
+
+        No clone unless this ``makes`` any; and when all is there that is wanted, a drop if that keeps ``calm``.
+        """
         crowded = len(self.returned) > _UNRETIRED and self.cleaning == 0
         if makes and not crowded and self._wants_clone(waiting):
             return Work.MAKE
         if self.cleaning >= max(1, self.options.connections - 1):
             return None
-        if self.returned and (crowded or waiting == 0):
+        # Where connections are few, whoever tests needs them more than what is to be cleared away.
+        spare = self.options.connections > 0 or self._over_budget()
+        if self.returned and (crowded or (waiting == 0 and spare)):
             return Work.RETIRE
-        if self.trash and (self._over_budget() or self.quiet_in(now) == 0):
+        idle = calm and waiting == 0 and self.making == 0
+        if self.trash and (idle or self._over_budget() or self.quiet_in(now) == 0):
             return Work.DROP
         return None
 

@@ -31,15 +31,17 @@ _PATIENCE: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """The sealed database, what the server can copy it with, and the server's data directory as the server sees it."""
+    """The sealed database, what the server can copy it with, and the directory copies go to, as the server sees it."""
 
     source: Source
     strategies: tuple[Strategy, ...]
-    data_directory: str
+    directory: str | None
 
 
-def prepare(control: Conninfo, seeded: str) -> Template:
+def prepare(control: Conninfo, seeded: str, *, tablespace: str | None = None) -> Template:
     """The template of this database, made now if there is none. Every session of the seeded database is then ended.
+
+    Copies will go into ``tablespace``, or where the seeded database is.
 
     Raises ``ClientError``; then the seeded database can be connected to as before.
     """
@@ -56,7 +58,7 @@ def prepare(control: Conninfo, seeded: str) -> Template:
         return Template(
             source=template,
             strategies=clones.strategies(client),
-            data_directory=clones.data_directory(client),
+            directory=clones.directory(client, name, tablespace=tablespace),
         )
 
 

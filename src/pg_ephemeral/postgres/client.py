@@ -180,8 +180,27 @@ def connect_raw(conninfo: Conninfo, **keywords: Any) -> psycopg.Connection[Any]:
     """A psycopg connection; ``keywords`` are those of ``psycopg.connect``, and win. Raises ``ClientError``."""
     import psycopg
 
-    with _mapped(), _hidden():
+    with _connecting():
         return psycopg.connect(**{**neutral_keywords(os.environ), **conninfo.keywords(), **keywords})
+
+
+def connect_async(conninfo: Conninfo, **keywords: Any) -> psycopg.AsyncConnection[Any]:
+    """An asynchronous psycopg connection, as ``connect_raw``. Raises ``ClientError``.
+
+    It is made in an event loop that ends at once, so that no other may run in this thread. psycopg's connections are
+    not bound to a loop: each operation waits in the one that runs it.
+    """
+    import asyncio
+
+    import psycopg
+
+    async def connected() -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            **{**neutral_keywords(os.environ), **conninfo.keywords(), **keywords}
+        )
+
+    with _connecting():
+        return asyncio.run(connected())
 
 
 def try_connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client | None:
@@ -248,6 +267,19 @@ def neutral_keywords(environment: Mapping[str, str]) -> dict[str, str]:
     return {keyword: _NEUTRAL.get(keyword, compiled) for keyword, compiled in found.items()} | {
         keyword: _NEUTRAL[keyword] for keyword in ("client_encoding", "connect_timeout")
     }
+
+
+@contextmanager
+def _connecting() -> Iterator[None]:
+    """What holds for an attempt to connect, whatever is connected."""
+    import psycopg
+
+    with _mapped(), _hidden():
+        try:
+            yield
+        except psycopg.Error as error:
+            # Among the arguments of psycopg's functions is the password, and pytest shows the arguments of a traceback.
+            raise error.with_traceback(None) from None
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pg_ephemeral.postgres.names import quote_identifier, quote_literal
 OBJECT_IN_USE: Final = "55006"
 DISK_FULL: Final = "53100"
 NO_SUCH_DATABASE: Final = "3D000"
+TOO_MANY_CLIENTS: Final = "53300"
 
 #: What a statement gets whose connection was ended: by somebody, by a shutdown, by a crash, or without a word.
 CONNECTION_LOST: Final = frozenset({None, "57P01", "57P02"})
@@ -93,6 +94,17 @@ _COPY_PROPERTIES: Final = """
 
 _SESSIONS: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()
+"""
+
+
+#: Where databases of a tablespace are, as the server sees it; one in place is named relative to the data directory.
+_DIRECTORY: Final = """
+    SELECT CASE WHEN location LIKE '/%%' THEN location
+                WHEN location <> '' THEN current_setting('data_directory') || '/' || location
+                ELSE current_setting('data_directory') END
+    FROM (SELECT pg_tablespace_location(oid) AS location FROM pg_tablespace
+          WHERE CASE WHEN %s::text IS NULL THEN oid = (SELECT dattablespace FROM pg_database WHERE datname = %s)
+                     ELSE spcname = %s END) AS found
 """
 
 
@@ -201,9 +213,35 @@ def roll_back_prepared(client: Client, gid: str) -> None:
     client.execute(f"ROLLBACK PREPARED {quote_literal(gid)}")
 
 
-def data_directory(client: Client) -> str:
-    """Where the server has its data, as it sees it. Raises ``ClientError``."""
-    return str(client.rows("SELECT current_setting('data_directory')")[0][0])
+def drop_subscriptions(client: Client) -> None:
+    """Drop the subscriptions of the database this connection is to, and leave the publishers alone.
+
+    Raises ``ClientError``.
+    """
+    found = client.rows(
+        "SELECT subname FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database "
+        "WHERE datname = current_database())"
+    )
+    for (name,) in found:
+        quoted = quote_identifier(name)
+        client.execute(f"ALTER SUBSCRIPTION {quoted} DISABLE")
+        client.execute(f"ALTER SUBSCRIPTION {quoted} SET (slot_name = NONE)")
+        client.execute(f"DROP SUBSCRIPTION {quoted}")
+
+
+def directory(client: Client, name: str, *, tablespace: str | None = None) -> str | None:
+    """Where copies of this database go, into this tablespace or their origin's, as the server sees it.
+
+    None when there is no such tablespace. Raises ``ClientError``.
+    """
+    found = client.rows(_DIRECTORY, (tablespace, name, tablespace))
+    return str(found[0][0]) if found else None
+
+
+def is_crowded(error: ClientError) -> bool:
+    """Whether the server refused a connection for having as many as it takes."""
+    # libpq does not tell the code of what a server says to a connection attempt.
+    return error.sqlstate == TOO_MANY_CLIENTS or (error.sqlstate is None and "too many clients" in error.message)
 
 
 def server_version(client: Client) -> int:

@@ -182,8 +182,8 @@ class Conninfo:
         return {variable: keywords[keyword] for variable, keyword in _ENVIRONMENT.items() if keyword in keywords}
 
     @property
-    def url(self) -> str:
-        """The connection URL, password included; ``parse_url`` reads it back."""
+    def url(self) -> connection_url.ConnectionUrl:
+        """The connection URL, password included, which its ``repr`` does not show; ``parse_url`` reads it back."""
         scheme = "postgres" if isinstance(self.endpoint, NetworkEndpoint) else "postgresql"
         return connection_url.write(scheme, self.keywords())
 
@@ -204,7 +204,7 @@ class Conninfo:
                 "ssl_mode": self.sslmode.value,
                 "ssl_root_cert": root if root in {None, SYSTEM_ROOTS} else {"file": root},
                 "user": self.user,
-                "url": self.url,
+                "url": str(self.url),
             }
         )
 

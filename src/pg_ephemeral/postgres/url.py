@@ -37,7 +37,19 @@ _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _KEYWORD_LIKE = re.compile(r"[a-z_]{1,40}")
 
+#: What is before a password that was written here, and the password, in which every "@", ":" and "/" is encoded.
+_PASSWORD = re.compile(r"^(?P<before>[a-z]+://[^:@/]*:)[^@/]*(?=@)")
+
 _ESCAPE_HINT = "percent-encode '@', ':', '/', '?', '#' and '%' where they belong to a user, password or database"
+
+
+class ConnectionUrl(str):
+    """A URL with its password, for which ``repr`` shows ``***``, and so do debuggers and pytest's reports."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(_PASSWORD.sub(r"\g<before>***", self))
 
 
 def read(text: str) -> dict[str, str]:
@@ -70,7 +82,7 @@ def read(text: str) -> dict[str, str]:
     return keywords
 
 
-def write(scheme: str, keywords: Mapping[str, str]) -> str:
+def write(scheme: str, keywords: Mapping[str, str]) -> ConnectionUrl:
     """A URL of these keywords: user, password, host, port and dbname in their places, the others as its query.
 
     A host that is a socket directory goes to the query, and so does its port: after ``@`` there is then nothing. Every
@@ -88,7 +100,7 @@ def write(scheme: str, keywords: Mapping[str, str]) -> str:
         if "port" in rest:
             authority += ":" + rest.pop("port")
     query = "&".join(f"{keyword}={quote(value, safe='')}" for keyword, value in rest.items())
-    return f"{scheme}://{userinfo}@{authority}/{path}?{query}"
+    return ConnectionUrl(f"{scheme}://{userinfo}@{authority}/{path}?{query}")
 
 
 def is_socket(host: str) -> bool:

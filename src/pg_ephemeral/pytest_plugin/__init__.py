@@ -6,7 +6,7 @@ needs is imported when a test asks for it, and the hooks that watch tests are re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pytest
 
@@ -60,17 +60,24 @@ __all__ = [
 #: What the workers, or this process, did; there is nothing unless the plugin was used.
 REPORTS: pytest.StashKey[list[RunReport]] = pytest.StashKey()
 
-#: The name under which a worker sends its report to the controller.
+#: The name under which a worker sends its reports to the controller, one for each server it used.
 OUTPUT = "pg_ephemeral"
 
-_INI = (
-    ("pg_config", "the database.toml to use (default: the one in rootdir, or in a directory above)", None),
-    ("pg_instance", "the instance of database.toml to use", "main"),
-    ("pg_backend", "what runs PostgreSQL: auto, docker, podman, embedded (default: as database.toml says)", None),
-    ("pg_ready", "how many databases are kept ready for tests to come; 0: each is made when it is asked for", "2"),
-    ("pg_keep", "how many failed tests' databases --pg-keep keeps", "3"),
-    ("pg_keep_minutes", "how long --pg-keep keeps them after the run, in minutes", "30"),
+_Kind: TypeAlias = Literal["string", "int", "float"]
+
+_INI: tuple[tuple[str, str, _Kind, str | float | None], ...] = (
+    ("pg_config", "the database.toml to use (default: the one in rootdir, or in a directory above)", "string", None),
+    ("pg_instance", "the instance of database.toml to use", "string", "main"),
+    ("pg_backend", "what runs PostgreSQL: auto, docker, podman, embedded (default: as the file says)", "string", None),
+    ("pg_ready", "how many databases are kept ready for tests to come; 0: each is made when asked for", "int", 2),
+    ("pg_connections", "how many connections all workers together may use to make databases", "int", None),
+    ("pg_disk", "how many MB all databases together may take that no test uses", "int", None),
+    ("pg_keep", "how many failed tests' databases --pg-keep keeps", "int", 3),
+    ("pg_keep_minutes", "how long --pg-keep keeps them after the run, in minutes", "float", 30),
 )
+
+#: The first pytest that knows numbers in its configuration file; since 9 they may be written as such.
+_KNOWS_NUMBERS = (8, 4)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,18 +91,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Keep the databases of the first tests that fail, and the server for a while after the run.",
     )
-    for name, text, default in _INI:
-        parser.addini(name, text, type="string", default=default)
+    for name, text, kind, default in _INI:
+        known: _Kind = kind if pytest.version_tuple >= _KNOWS_NUMBERS else "string"
+        parser.addini(name, text, type=known, default=default)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """A worker of pytest-xdist has ended: take what it says of itself."""
-    content = getattr(node, "workeroutput", {}).get(OUTPUT)
-    if content is not None:
+    contents = getattr(node, "workeroutput", {}).get(OUTPUT, ())
+    if contents:
         from pg_ephemeral.pytest_plugin.report import RunReport
 
-        node.config.stash.setdefault(REPORTS, []).append(RunReport.from_json(content))
+        node.config.stash.setdefault(REPORTS, []).extend(map(RunReport.from_json, contents))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

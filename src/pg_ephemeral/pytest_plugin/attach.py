@@ -7,11 +7,12 @@ included, for other programs.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from pg_ephemeral.errors import PgEphemeralError, ServerError
+from pg_ephemeral.errors import PgEphemeralError, ProcessError, ServerError
 from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.process import Invocation, foreground
 from pg_ephemeral.shared_server import Member, visit
@@ -40,9 +41,14 @@ def _open(member: Member, database: str, *, url: bool) -> int:
         if url:
             sys.stdout.write(f"{conninfo.url}\n")
             return 0
-        programs = member.facts.programs
-        psql = "psql" if programs is None or not (programs / "psql").exists() else str(programs / "psql")
-        return foreground(Invocation(argv=(psql,), env=client_environment(conninfo, path_first=programs)))
+        environment = client_environment(conninfo, path_first=member.facts.programs)
+        # The server's own, or, where that is in a container, this host's.
+        psql = shutil.which("psql", path=environment.get("PATH"))
+        if psql is None:
+            raise ProcessError(
+                "there is no psql on this host", hint="--url prints the connection URL for other programs"
+            )
+        return foreground(Invocation(argv=(psql,), env=environment))
     finally:
         member.close()
 

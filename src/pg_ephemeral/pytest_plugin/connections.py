@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,24 +35,12 @@ def connection(database: Database, **keywords: Any) -> Iterator[psycopg.Connecti
 def async_connection(
     database: Database, *, autocommit: bool = True, isolation_level: Any = None
 ) -> Iterator[psycopg.AsyncConnection[Any]]:
-    """An asynchronous connection.
-
-    It is made in an event loop that ends at once, in a thread of its own, for a fixture does not know what will run the
-    test. psycopg's connections are not bound to a loop: each operation waits in the one that runs it.
-    """
-    import psycopg
-
-    neutral = client.neutral_keywords(os.environ)
-    keywords: dict[str, Any] = {**neutral, **database.conninfo.keywords()}
-
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        made = await psycopg.AsyncConnection.connect(autocommit=autocommit, **keywords)
-        await made.set_isolation_level(isolation_level)
-        return made
-
+    """An asynchronous connection, made in a thread of its own, for a fixture does not know what will run the test."""
     with ThreadPoolExecutor(max_workers=1) as thread:
-        connected = thread.submit(lambda: asyncio.run(connect())).result()
+        with clear():
+            connected = thread.submit(client.connect_async, database.conninfo, autocommit=autocommit).result()
         try:
+            thread.submit(lambda: asyncio.run(connected.set_isolation_level(isolation_level))).result()
             yield connected
         finally:
             thread.submit(lambda: asyncio.run(connected.close())).result()

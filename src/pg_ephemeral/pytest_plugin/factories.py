@@ -29,7 +29,10 @@ Load: TypeAlias = Path | str | Callable[..., object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """What a fixture made by ``postgresql_proc`` is. ``dbname`` is the database that tests get clones of."""
+    """What a fixture made by ``postgresql_proc`` is. ``dbname`` is the database that tests get clones of.
+
+    ``unixsocketdir`` is empty where the server has no socket on this host.
+    """
 
     host: str
     port: int
@@ -39,6 +42,7 @@ class Process:
     version: str
     use: Use = field(repr=False)
     source: Databases | None = field(repr=False)
+    unixsocketdir: str = ""
     options: str = ""
 
     @property
@@ -97,10 +101,12 @@ def postgresql_async(process_fixture_name: str, dbname: str | None = None, isola
 
 
 def _process(use: Use, load: tuple[Load, ...]) -> Process:
+    from pg_ephemeral.postgres.conninfo import SocketEndpoint
+
     conninfo, source = use.server.conninfo, None
     if load:
         source, conninfo = use.prepared(lambda database: _apply(load, database))
-    keywords = conninfo.keywords()
+    keywords, control = conninfo.keywords(), use.server.facts.control.endpoint
     return Process(
         host=keywords["host"],
         port=int(keywords["port"]),
@@ -110,6 +116,7 @@ def _process(use: Use, load: tuple[Load, ...]) -> Process:
         version=use.server.version,
         use=use,
         source=source,
+        unixsocketdir=control.socket_path if isinstance(control, SocketEndpoint) else "",
     )
 
 

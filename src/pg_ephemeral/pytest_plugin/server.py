@@ -13,9 +13,9 @@ from pg_ephemeral.lifecycle import boot
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.environment import client_environment
-from pg_ephemeral.progress import Event, Finished, Progress
+from pg_ephemeral.progress import Progress
 from pg_ephemeral.pytest_plugin.progress import terminal_progress
-from pg_ephemeral.shared_server import Facts, Member, described, join
+from pg_ephemeral.shared_server import BootRecord, Facts, Member, described, join
 
 if TYPE_CHECKING:
     import psycopg
@@ -98,12 +98,6 @@ def running_server(config: pytest.Config, definition: Definition, *, keep: bool)
 
 @contextmanager
 def _own_server(definition: Definition, progress: Progress) -> Iterator[PgServer]:
-    finished: list[Finished] = []
-
-    def watch(event: Event) -> None:
-        progress(event)
-        if isinstance(event, Finished):
-            finished.append(event)
-
-    with boot(definition, progress=watch) as server:
-        yield PgServer(described(server, finished[-1]), definition)
+    record = BootRecord(progress)
+    with boot(definition, progress=record) as server:
+        yield PgServer(described(server, record), definition)

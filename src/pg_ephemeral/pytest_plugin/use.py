@@ -8,22 +8,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from pg_ephemeral.databases import Database, Databases
-from pg_ephemeral.databases import Options as PoolOptions
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import PgEphemeralError, ServerError
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.pytest_plugin import OUTPUT, REPORTS, options
 from pg_ephemeral.pytest_plugin.options import Options, clear, failure
-from pg_ephemeral.pytest_plugin.report import KeptDatabase, RunReport, about_databases
+from pg_ephemeral.pytest_plugin.report import Copying, KeptDatabase, RunReport, about_databases
 from pg_ephemeral.pytest_plugin.server import PgServer, running_server
 from pg_ephemeral.pytest_plugin.server_log import LogPart, lines_of
-
-_FAILED: pytest.StashKey[bool] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +45,12 @@ class Loan:
 class Use:
     """The server, its databases, and the hooks."""
 
-    def __init__(self, server: PgServer, chosen: Options, *, worker: str) -> None:
+    def __init__(self, server: PgServer, chosen: Options, *, worker: str, workers: int) -> None:
         self.server = server
         self._options = chosen
         self._worker = worker
         facts = server.facts
-        prefix = "_".join(filter(None, ("test", worker)))
-        self._pool = PoolOptions(ready=chosen.ready, prefix=prefix)
+        self._pool = chosen.pool(worker=worker, workers=workers, connections=facts.connections)
         self._databases = Databases(facts.control, facts.conninfo, self._pool)
         self._prepared: list[Databases] = []
         self._loans: list[Loan] = []
@@ -93,20 +90,29 @@ class Use:
         with clear():
             prepare(base)
         self._databases.keep(base)
-        self._prepared.append(Databases(self.server.facts.control, base.conninfo, self._pool))
+        # A second pool of the same worker has to make do with what is left.
+        pool = replace(self._pool, connections=min(1, self._pool.connections))
+        self._prepared.append(Databases(self.server.facts.control, base.conninfo, pool))
         return self._prepared[-1], base.conninfo
 
     def report(self) -> RunReport:
         """What this process did."""
         facts, member = self.server.facts, self.server.member
         kept = tuple(self._kept.values())
+        timings = [databases.timings for databases in (self._databases, *self._prepared)]
+        strategies = [str(one.strategy) for one in timings if one.strategy is not None]
         return RunReport(
+            token=facts.token,
             version=facts.version,
-            seconds=facts.seconds,
-            built=facts.built,
-            reused=facts.reused,
-            replayed=facts.replayed,
+            boot=facts.boot,
+            worker=self._worker,
             waits=tuple(self._waits),
+            copying=Copying(
+                template=max(one.template for one in timings),
+                copies=sum(one.clones for one in timings),
+                seconds=sum(one.copying for one in timings),
+                strategy=strategies[-1] if strategies else None,
+            ),
             kept=kept,
             holder=member.kept(self._options.minutes) if member is not None and kept else None,
         )
@@ -131,7 +137,11 @@ class Use:
             lasting = [loan for loan in loans if loan.lasting]
             if lasting:
                 self._keep(lasting, item)
-                report.sections.append(("PostgreSQL", about_databases(self._described(lasting), item.nodeid)))
+                member = self.server.member
+                about = about_databases(
+                    self._described(lasting), item.nodeid, None if member is None else member.directory
+                )
+                report.sections.append(("PostgreSQL", about))
             if loans or not _fixtures(item).isdisjoint({"pg_server", "_pg_use"}):
                 self._add_log(report, loans)
         return report
@@ -189,7 +199,10 @@ class Use:
     def _add_log(self, report: pytest.TestReport, loans: list[Loan]) -> None:
         if self._log is None:
             return
-        names = {loan.database.name for loan in loans} if loans and self.server.facts.log_by_database else None
+        facts = self.server.facts
+        if facts.contained:
+            self._log.await_latest(facts.control)
+        names = {loan.database.name for loan in loans} if loans and facts.log_by_database else None
         lines = lines_of(self._log.text(), names)
         if lines:
             report.sections.append(("PostgreSQL log", "\n".join(lines)))
@@ -200,9 +213,11 @@ def using(config: pytest.Config, definition: Definition) -> Iterator[Use]:
     """The server and its databases for the rest of the session; a test that fails for want of them says why."""
     chosen = options.read_options(config)
     workerinput = getattr(config, "workerinput", None)
-    worker = "" if workerinput is None else str(workerinput["workerid"])
+    worker, workers = (
+        ("", 1) if workerinput is None else (str(workerinput["workerid"]), int(workerinput["workercount"]))
+    )
     with clear(), running_server(config, definition, keep=chosen.keep > 0) as server:
-        use = Use(server, chosen, worker=worker)
+        use = Use(server, chosen, worker=worker, workers=workers)
         config.pluginmanager.register(use, "pg_ephemeral_use")
         try:
             yield use
@@ -212,7 +227,8 @@ def using(config: pytest.Config, definition: Definition) -> Iterator[Use]:
             if workerinput is None:
                 config.stash.setdefault(REPORTS, []).append(report)
             else:
-                config.workeroutput[OUTPUT] = report.to_json()  # type: ignore[attr-defined] # pytest-xdist adds it
+                output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined] # pytest-xdist adds it
+                output.setdefault(OUTPUT, []).append(report.to_json())
             use.close()
 
 

@@ -7,7 +7,7 @@ however the member ends, and when the last one is closed the holder stops the se
 
 from __future__ import annotations
 
-from pg_ephemeral.shared_server.facts import Facts, Kept, described
+from pg_ephemeral.shared_server.facts import Boot, BootRecord, Facts, Kept, described
 from pg_ephemeral.shared_server.member import Member, join, visit
 
-__all__ = ["Facts", "Kept", "Member", "described", "join", "visit"]
+__all__ = ["Boot", "BootRecord", "Facts", "Kept", "Member", "described", "join", "visit"]

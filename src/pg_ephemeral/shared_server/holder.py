@@ -19,9 +19,8 @@ from types import FrameType
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import Interrupted, PgEphemeralError, ServerError
 from pg_ephemeral.lifecycle import boot
-from pg_ephemeral.progress import Event, Finished
 from pg_ephemeral.shared_server import place
-from pg_ephemeral.shared_server.facts import described
+from pg_ephemeral.shared_server.facts import BootRecord, described
 from pg_ephemeral.shared_server.messages import Lines, Message, encode, error_message
 
 #: How long a holder that nobody connected to stays, in seconds.
@@ -67,15 +66,10 @@ class Holder:
             self._place.close()
 
     def _hold(self) -> None:
-        finished: list[Finished] = []
-
-        def progress(event: Event) -> None:
-            if isinstance(event, Finished):
-                finished.append(event)
-
-        with boot(self._definition, progress=progress) as server:
+        record = BootRecord()
+        with boot(self._definition, progress=record) as server:
             self._booted.set()
-            self._say({"ready": described(server, finished[-1]).to_json(), "pid": os.getpid()})
+            self._say({"ready": described(server, record).to_json(), "pid": os.getpid()})
             self._released.wait()
 
     def _say(self, message: Message) -> None:

@@ -79,10 +79,9 @@ class Member:
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(4096):
                 pass
-        gone = not self.directory.exists()
         connection.close()
-        if not gone and place.connect(self.directory) is None:
-            # Killed before it could remove it.
+        # Not by connecting: for as long as that lasts we would be a member, and whoever waits for the end be let go.
+        if place.abandoned(self.directory):
             with place.coming_and_going():
                 place.sweep()
 

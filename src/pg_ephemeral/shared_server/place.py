@@ -72,12 +72,16 @@ def sweep() -> None:
             found = path.lstat()
             # One that is being made may not have its lock yet.
             fresh = path.name.startswith(_NEW) and time.time() - found.st_mtime < _ABANDONED
-            if found.st_uid == os.geteuid() and not fresh and _ownerless(path / _LOCK):
+            if found.st_uid == os.geteuid() and not fresh and abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _ownerless(lock: Path) -> bool:
-    descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+def abandoned(directory: Path) -> bool:
+    """Whether this is what a holder left that was killed: its lock can be had. False when it is not there."""
+    try:
+        descriptor = os.open(directory / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
     try:
         return try_lock(descriptor)
     finally:
