@@ -85,7 +85,15 @@ def test_a_server_runs_in_the_foreground_and_takes_everything_along_when_it_ends
     assert value_of(arguments, "--label") == ["a=1", "b=2"]
     assert value_of(arguments, "--publish") == ["127.0.0.1::5432/tcp"]
     assert value_of(arguments, "--mount") == ["type=bind,source=/work,target=/work"]
+    assert value_of(arguments, "--security-opt") == ["label=disable"], "or SELinux would not let it in"
     assert arguments[-5:] == ("--entrypoint", "sh", "postgres:15", "-c", "script")
+
+
+def test_without_a_directory_of_this_host_selinux_stays_on() -> None:
+    arguments = commands.run(
+        "postgres:15", (), name="x", entrypoint="sh", labels={}, env={}, publish=Publish(address="127.0.0.1")
+    )
+    assert "--security-opt" not in arguments
 
 
 # fault: W37, W40
@@ -103,6 +111,7 @@ def test_variables_go_in_by_their_names_and_never_by_their_values() -> None:
     assert value_of(tool, "--env") == ["PGHOST", "PGPASSWORD"]
     assert value_of(tool, "--user") == ["1000:1000"]
     assert value_of(tool, "--workdir") == ["/work"]
+    assert value_of(tool, "--security-opt") == ["label=disable"]
     assert "--tty" not in tool
     assert tool[-5:] == ("--entrypoint", "psql", "postgres:15", "-c", "SELECT 1")
     inside = commands.execute(

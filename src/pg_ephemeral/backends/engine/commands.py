@@ -94,10 +94,14 @@ def run(
         words += ["--env", f"{key}={value}"]
     for key, value in sorted(labels.items()):
         words += ["--label", f"{key}={value}"]
-    words += ["--publish", publish.render()]
-    for bind in binds:
-        words += ["--mount", bind.render()]
+    words += ["--publish", publish.render(), *_mounted(binds)]
     return (*words, "--entrypoint", entrypoint, image, *command)
+
+
+def _mounted(binds: Iterable[Bind]) -> list[str]:
+    """The options that make directories visible, under SELinux too: it would have them labelled for good instead."""
+    words = [word for bind in binds for word in ("--mount", bind.render())]
+    return ["--security-opt", "label=disable", *words] if words else []
 
 
 def run_tool(
@@ -117,7 +121,7 @@ def run_tool(
         words += ["--label", f"{key}={value}"]
     for variable in sorted(passed):
         words += ["--env", variable]
-    words += ["--mount", Bind(directory=directory).render(), "--workdir", str(directory)]
+    words += [*_mounted([Bind(directory=directory)]), "--workdir", str(directory)]
     return (*words, "--entrypoint", command[0], image, *command[1:])
 
 
