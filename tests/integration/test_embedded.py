@@ -131,6 +131,16 @@ def test_no_password_is_in_argv_nor_in_a_stage(warm_cache: Path) -> None:
                 assert password not in file.read_bytes()
 
 
+# fault: W13
+def test_a_module_that_keeps_statements_does_not_keep_ours(cache_directory: Path) -> None:
+    definition = Definition().with_parameter("shared_preload_libraries", "pg_stat_statements")
+    with boot(definition.apply_sql_statement("a", "CREATE TABLE noted (x int); CREATE EXTENSION pg_stat_statements")):
+        pass
+    kept = list((cache_directory / "embedded" / "v1" / "stages").rglob("pg_stat_statements.stat"))
+    assert any(b"CREATE TABLE noted" in file.read_bytes() for file in kept), "it does keep statements"
+    assert not any(b"SCRAM" in file.read_bytes() for file in kept)
+
+
 def test_a_stage_holds_no_password_of_the_superuser() -> None:
     definition = Definition().apply_sql_statement(
         "look",

@@ -237,6 +237,8 @@ class Cluster:
         """Set the password by its verifier, make the database if need be, and close the bootstrap way in."""
         user, database = self.settings.superuser, self.settings.database
         verifier = connection.encrypt_password(user, self._password)
+        # Or that module, if it is loaded, would keep the statement in a file of the data directory.
+        connection.execute("SET pg_stat_statements.track_utility TO off")
         connection.execute(f"ALTER ROLE {quote_identifier(user)} PASSWORD {quote_literal(verifier)}")
         if database != _MAINTENANCE and not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
             connection.execute(f"CREATE DATABASE {quote_identifier(database)}")
