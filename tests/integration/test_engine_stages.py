@@ -271,3 +271,36 @@ class TestImagesThatCannotBeUsed:
         with pytest.raises(ServerError) as caught, boot(empty.with_image(image)):
             pass
         assert caught.value.detail
+
+    def test_of_a_version_that_is_too_old(self, empty: Definition, bench: Bench) -> None:
+        old = "printf '#!/bin/sh\\necho postgres 12.22\\n' >postgres; chmod 755 postgres"
+        image = bench.changed(
+            f"localhost/{empty.instance}/old:12",
+            f'cd "$(dirname "$(command -v postgres)")"; rm postgres; {old}',
+            "ENV PG_MAJOR=",
+        )
+        reason = "the image has PostgreSQL 12; the oldest that works is 13"
+        with pytest.raises(ServerError, match=reason) as caught, boot(empty.with_image(image)):
+            pass
+        assert caught.value.hint is None
+
+
+class TestImagesOfOnesOwn:
+    """What differs from the official image without being wrong."""
+
+    def test_an_entry_point_that_waits_for_the_server_as_its_child(self, empty: Definition, bench: Bench) -> None:
+        wrapper = "printf '#!/bin/sh\\ndocker-entrypoint.sh \"$@\"\\nexit $?\\n' >/wrapper; chmod 755 /wrapper"
+        image = bench.changed(f"localhost/{empty.instance}/wrapped:1", wrapper, 'ENTRYPOINT ["/wrapper"]')
+        definition = two_seeds(empty).with_image(image)
+        for _ in range(2):
+            with boot(definition) as server, server.connect() as connection:
+                assert connection.execute("SELECT true").fetchone() == (True,)
+        assert opened(definition).present() == set(opened(definition).chain.keys)
+
+    def test_only_the_programs_that_are_named_are_needed(self, empty: Definition, bench: Bench) -> None:
+        image = bench.changed(
+            f"localhost/{empty.instance}/bare:1",
+            "while found=$(command -v pg_isready); do rm $found; hash -r; done",
+        )
+        with boot(two_seeds(empty).with_image(image)) as server, server.connect() as connection:
+            assert connection.execute("SELECT true").fetchone() == (True,)

@@ -139,6 +139,18 @@ def test_the_progress_of_a_pull_is_shown_on_stderr(
     assert (shown.out, shown.err) == ("", "15: Pulling from library/postgres\n")
 
 
+@pytest.mark.parametrize(("image", "calls"), [("12.22", []), ("9.6.24-alpine", []), ("a/b:1", ["image inspect a/b:1"])])
+def test_a_version_that_is_too_old_is_said_before_anything_is_fetched(
+    programs: Path, image: str, calls: list[str]
+) -> None:
+    described = '[{"Id": "1", "Os": "linux", "Architecture": "amd64", "Config": {"Env": ["PG_MAJOR=12"]}}]'
+    play(programs, DOCKER, f"echo \"$*\" >>{programs}/calls; echo '{described}'")
+    (programs / "calls").touch()
+    with pytest.raises(BackendError, match=r"has PostgreSQL (12|9\.6).*; the oldest that works is 13"):
+        EngineBackend(DOCKER, ImageWord.parse(image)).identify()
+    assert (programs / "calls").read_text().splitlines() == calls
+
+
 # fault: W33
 def test_a_failed_call_carries_the_command_and_everything_that_was_said(programs: Path) -> None:
     play(programs, DOCKER, "echo one >&2; echo two >&2; exit 3")

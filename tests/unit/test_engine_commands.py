@@ -14,6 +14,7 @@ from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.inside import quoted
 from pg_ephemeral.backends.engine.podman import PODMAN
+from pg_ephemeral.errors import CacheError
 
 BASE = ImageFacts(
     id="0" * 64,
@@ -142,6 +143,13 @@ def test_a_container_is_removed_with_its_anonymous_volumes() -> None:
 def test_labels_are_quoted_as_each_engine_reads_them(text: str, docker: str) -> None:
     assert commands.changes({"key": text}, BASE, quote=DOCKER.quote)[:2] == ("--change", f"LABEL key={docker}")
     assert commands.changes({"key": text}, BASE, quote=PODMAN.quote)[:2] == ("--change", f"LABEL key={text}")
+
+
+@pytest.mark.parametrize("text", ["a\nENV X=1", "a\rb"])
+def test_a_label_that_docker_would_read_as_two_instructions_is_refused(text: str) -> None:
+    with pytest.raises(CacheError, match="line break"):
+        commands.changes({"key": text}, BASE, quote=DOCKER.quote)
+    assert commands.changes({"key": text}, BASE, quote=PODMAN.quote)[1] == f"LABEL key={text}"
 
 
 def test_a_stage_says_of_its_programs_what_its_base_says() -> None:
@@ -388,6 +396,17 @@ def test_an_engine_that_is_not_there_is_no_absent_image(said: str) -> None:
 def test_what_an_engine_says_by_the_way_does_not_hide_an_absent_image(noise: str) -> None:
     assert commands.is_absent(f"{noise}\nError: inspecting object: nosuch:1: image not known")
     assert not commands.is_absent(noise)
+
+
+def test_a_directory_the_engine_does_not_see_is_told_from_what_engines_say_of_it() -> None:
+    for said in (
+        'docker: Error response from daemon: invalid mount config for type "bind": bind source path does not exist: /x',
+        "docker: Error response from daemon: Mounts denied: the path /x is not shared from the host",
+        "Error: statfs /x: no such file or directory",
+        'Error: error checking path "/x": stat /x: no such file or directory',
+    ):
+        assert commands.is_unseen(said)
+    assert not commands.is_unseen("dial unix /var/run/docker.sock: connect: no such file or directory")
 
 
 def test_an_absent_container_is_told_from_what_engines_say_of_it() -> None:

@@ -7,6 +7,7 @@ a chain from stage to stage: its server is stopped, the container is committed, 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -33,7 +34,7 @@ from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.model import Platform
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.paths import cache_dir
-from pg_ephemeral.postgres.binaries import machine_platform
+from pg_ephemeral.postgres.binaries import OLDEST_MAJOR, machine_platform
 from pg_ephemeral.postgres.client import prepare
 from pg_ephemeral.process import Invocation
 
@@ -80,7 +81,9 @@ class EngineBackend:
 
         Of an image that is not here its registry tells; where that cannot be asked, it is pulled.
         """
+        self._refuse_old(str(self._image.version or ""))
         base = self._base
+        self._refuse_old(base.env.get("PG_MAJOR", ""))
         return BaseIdentity(
             fields={
                 "backend": "container",
@@ -220,6 +223,14 @@ class EngineBackend:
     def _address(self) -> Address:
         return self._dialect.address(os.environ)
 
+    def _refuse_old(self, version: str) -> None:
+        """Before anything is pulled or started; what is said of the version nowhere is noticed inside."""
+        found = re.match(r"\d+", version)
+        if found is not None and int(found[0]) < OLDEST_MAJOR:
+            raise BackendError(
+                f"image {self.base_name} has PostgreSQL {version}; the oldest that works is {OLDEST_MAJOR}"
+            )
+
     def _launch(self, run: Run, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         """Run a container, and return when it is up; to ``serve``, its server is told to start by then."""
         if source is None:
@@ -271,6 +282,12 @@ class EngineBackend:
             return BackendError(
                 f"image {self.base_name} cannot be used: it has no shell",
                 hint="use an image made like the official one",
+            )
+        if commands.is_unseen(last):
+            return BackendError(
+                f"{self.name} cannot show this directory to a container: {last}",
+                hint="the engine does not see this directory, for it runs elsewhere: "
+                "use the host context (pg-ephemeral host ...)",
             )
         return ServerError(
             f"{self.name} did not run a container: {last or f'status {status}'}", hint=self._dialect.start_hint

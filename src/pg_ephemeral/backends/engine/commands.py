@@ -32,6 +32,11 @@ _SHARED = "1g"
 _ABSENT = re.compile(r"no such image|no such object|image not known|unable to find image .* locally", re.IGNORECASE)
 #: What they say beside the matter, on the same stream.
 _NOISE = re.compile(r'time="[^"]*" level=(?:debug|info|warning) |WARN(?:ING:|\[)|Emulate Docker CLI using podman')
+#: What they say of a directory to mount that is not on their machine, or, of a virtual one, not shared with it.
+_UNSEEN = re.compile(
+    r"(?:bind |bind mount )source path does not exist|statfs .*no such file|error checking path|mounts denied",
+    re.IGNORECASE,
+)
 _NO_CONTAINER = re.compile(r"no such container|no container with name or id", re.IGNORECASE)
 #: Engines say to the nanosecond what datetime reads to the microsecond.
 _BELOW_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
@@ -226,6 +231,11 @@ def is_absent(message: str) -> bool:
 def is_no_container(message: str) -> bool:
     """Whether an engine complains of a container that is not there."""
     return bool(_NO_CONTAINER.search(message))
+
+
+def is_unseen(message: str) -> bool:
+    """Whether an engine complains of a directory of this host that it does not see."""
+    return bool(_UNSEEN.search(message))
 
 
 def remove(container: str) -> Arguments:

@@ -6,6 +6,7 @@ import re
 
 from pg_ephemeral.backends.engine.address import docker_address
 from pg_ephemeral.backends.engine.dialect import Dialect
+from pg_ephemeral.errors import CacheError
 
 
 def _says_rootless(options: str) -> bool:
@@ -14,7 +15,15 @@ def _says_rootless(options: str) -> bool:
 
 
 def _quote(text: str) -> str:
-    """A word of a Dockerfile in double quotes, in which ``\\``, ``"`` and ``$`` would mean something."""
+    """A word of a Dockerfile in double quotes, in which ``\\``, ``"`` and ``$`` would mean something.
+
+    Raises ``CacheError`` for what would be another line of it.
+    """
+    if "\n" in text or "\r" in text:
+        raise CacheError(
+            f"docker cannot write a label with {text!r} on a stage: it has a line break",
+            hint="podman can, and the embedded backend",
+        )
     return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
 
 

@@ -14,7 +14,7 @@ from pg_ephemeral.backends.engine import commands
 from pg_ephemeral.backends.engine.address import VARIABLE, Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
-from pg_ephemeral.backends.engine.inside import Ended, Inside, quoted
+from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.errors import SeedFailed, ServerError
@@ -118,8 +118,9 @@ class EngineHandle:
         self._password = random_password()
         self._send_files()
         self.inside.order("user", quoted(spec.superuser))
+        self.inside.order("database", quoted(spec.database))
         if fresh:
-            self.inside.order("init", quoted(spec.database))
+            self.inside.order("init")
         fixed = _FIXED | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))
@@ -264,10 +265,15 @@ class EngineHandle:
                 detail=self.recent_log() or None,
                 hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
             ) from error
+        except Late as error:
+            raise ServerError(
+                f"PostgreSQL did not accept a connection within {timeout:g} s",
+                detail=self.recent_log() or None,
+                hint="raise wait_available_timeout if it only needs longer",
+            ) from error
         except ServerError as error:
             if error.detail is None:
                 error.detail = self.recent_log() or None
-            error.hint = error.hint or "raise wait_available_timeout if it only needs longer"
             raise
 
     def _unreachable(self) -> ServerError:

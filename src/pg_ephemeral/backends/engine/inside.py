@@ -26,6 +26,10 @@ class Ended(ServerError):
     """The container, or the server in it, ended while something was expected of it."""
 
 
+class Late(ServerError):
+    """No answer came in time."""
+
+
 class Inside:
     """A container in the foreground of an engine's client, and what its first process says.
 
@@ -49,7 +53,8 @@ class Inside:
     def expect(self, answer: str, *, within: float) -> str:
         """Wait for this answer, at most ``within`` seconds; return what follows it on its line.
 
-        Raises ``Ended`` when it will not come any more, and ``ServerError`` for an error instead of it or none in time.
+        Raises ``Ended`` when it will not come any more, ``Late`` for none in time, and ``ServerError`` for an error
+        instead of it.
         """
         deadline = time.monotonic() + within
         while True:
@@ -57,7 +62,7 @@ class Inside:
             if line is None:
                 if self.closed:
                     raise Ended("the container ended unexpectedly", detail=self.recent_log() or None)
-                raise ServerError(f"no answer from inside the container within {within:g} s")
+                raise Late(f"no answer from inside the container within {within:g} s")
             word, _, rest = line.partition(" ")
             if word == "ended":
                 self.serving = False
@@ -95,7 +100,8 @@ class Inside:
 
     def file(self, name: str, text: str) -> None:
         """Make a file in the memory of the container."""
-        self._say(f"file {name}\n{text.rstrip(chr(10))}\n.\n")
+        lines = (f".{line}" if line.startswith(".") else line for line in text.rstrip("\n").split("\n"))
+        self._say("\n".join((f"file {name}", *lines, ".\n")))
 
     def start(self, words: Iterable[str]) -> None:
         """Run the server with these words for a command line."""
