@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -25,6 +26,9 @@ from support import engines, machine
 from support.project import eventually
 
 ENGINES = [pytest.param(name, marks=pytest.mark.needs(name), id=name) for name in machine.ENGINES]
+
+#: What an engine would give to every container.
+_PROXY = "http://user:geheim@proxy.example:3128"
 
 #: A seed's program that tells which password it got, and writes to the server with it.
 _TELLING = """
@@ -134,7 +138,10 @@ def guarded(engine: str, warm_cache: Path, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PG_EPHEMERAL_CACHE_DIR", str(warm_cache))
         running = engines.containers(engine)
-        with boot(definition) as server:
+        with ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as inner:
+                engines.give_proxies(engine, _PROXY, tmp_path_factory.mktemp("proxies"), inner)
+                server = stack.enter_context(boot(definition))
             (container,) = set(engines.containers(engine)) - set(running)
             passwords = [*(directory / "passwords").read_text().split(), server.conninfo.password or ""]
             assert len(set(passwords)) == 2
@@ -183,7 +190,7 @@ def test_no_secret_is_in_an_argument_or_in_what_the_engine_tells_of_the_containe
     pem = engines.call(guarded.engine, "exec", guarded.container, "cat", "/dev/shm/pg-ephemeral/server.key")
     key = pem.splitlines()[1]
     assert len(key) > 40
-    sought = [*guarded.passwords, key, "SCRAM-SHA-256$"]
+    sought = [*guarded.passwords, key, "SCRAM-SHA-256$", _PROXY]
     assert [text for text in (*sought, "PRIVATE KEY") if text in described] == []
     commands = _commands()
     assert any(guarded.container.encode() in command for command in commands), "the search finds what is there"
@@ -198,14 +205,14 @@ def test_no_secret_is_in_a_stage(guarded: Guarded, tmp_path: Path) -> None:
     for stage in stages:
         told = engines.call(guarded.engine, "image", "inspect", stage)
         told += engines.call(guarded.engine, "history", "--no-trunc", stage)
-        assert [text for text in (*guarded.passwords, "SCRAM", "PRIVATE KEY") if text in told] == []
+        assert [text for text in (*guarded.passwords, "SCRAM", "PRIVATE KEY", _PROXY) if text in told] == []
     newest = max(stages, key=lambda name: len(_layers(guarded.engine, name)))
     added = _added_layers(guarded.engine, newest, tmp_path / "image.tar")
     assert len(added) >= 2
     salt = guarded.definition.instance.removeprefix("t-").encode()
     assert any(salt in layer for layer in added), "the search finds what is there"
     secret = rb"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]{16,}\$|PRIVATE KEY-----\n[A-Za-z0-9+/]{40}"
-    sought = re.compile(b"|".join([secret, *(password.encode() for password in guarded.passwords)]))
+    sought = re.compile(b"|".join([secret, *(text.encode() for text in (*guarded.passwords, _PROXY))]))
     assert [found[0] for layer in added for found in sought.finditer(layer)] == []
 
 

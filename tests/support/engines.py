@@ -6,12 +6,17 @@ import json
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pg_ephemeral.backends.engine.commands import is_absent
 from pg_ephemeral.backends.engine.owner import PROCESS_LABEL
 from pg_ephemeral.labels import INSTANCE_LABEL, KEY_LABEL
 from support.project import eventually
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def call(engine: str, *arguments: str) -> str:
@@ -32,6 +37,15 @@ def left_behind(engine: str, directory: Path) -> list[str]:
     """Containers of this process, and run directories below its cache directory."""
     runs = directory / engine / "run"
     return [*containers(engine), *(str(path) for path in runs.glob("*"))]
+
+
+def give_proxies(engine: str, proxy: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have the engine's command give this proxy to every container."""
+    if engine == "docker":
+        (directory / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": proxy}}}))
+        patch.setenv("DOCKER_CONFIG", str(directory))
+    else:
+        patch.setenv("http_proxy", proxy)
 
 
 def volumes(engine: str) -> set[str]:
@@ -56,7 +70,7 @@ def remove_images(engine: str, part: str) -> None:
     Another test's server may run on a stage that has a name of ours, too; it ends soon.
     """
     for name in [*images(engine, part), *_nameless(engine, part)]:
-        eventually(lambda name=name: _is_removed(engine, name), within=60)
+        eventually(partial(_is_removed, engine, name), within=60)
 
 
 def _is_removed(engine: str, name: str) -> bool:

@@ -46,8 +46,7 @@ def docker_address(environment: Mapping[str, str], *, inside: bool | None = None
 
     ``inside`` says whether we run in a container ourselves, beside those we start.
     """
-    endpoint = environment.get("DOCKER_HOST") or _context_endpoint(environment)
-    return _address(environment, endpoint, inside=inside)
+    return _address(environment, docker_endpoint(environment), inside=inside)
 
 
 def podman_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
@@ -76,10 +75,17 @@ def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | No
     return _LOCAL
 
 
-def _context_endpoint(environment: Mapping[str, str]) -> str:
-    """The endpoint of docker's current context; empty for the default one, or when there is nothing to be read."""
+def docker_configuration(environment: Mapping[str, str]) -> Path:
+    """The directory in which docker's command keeps its configuration."""
     home = environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 -- it never raises
-    directory = Path(environment.get("DOCKER_CONFIG") or Path(home) / ".docker")
+    return Path(environment.get("DOCKER_CONFIG") or Path(home) / ".docker")
+
+
+def docker_endpoint(environment: Mapping[str, str]) -> str:
+    """Where docker's command finds its engine; empty for the default place, or when there is nothing to be read."""
+    if environment.get("DOCKER_HOST"):
+        return environment["DOCKER_HOST"]
+    directory = docker_configuration(environment)
     try:
         name = environment.get("DOCKER_CONTEXT")
         if not name:

@@ -245,6 +245,7 @@ class EngineBackend:
             env={"PGDATA": commands.DATA},
             publish=Publish(address=self._address.publish),
             binds=_binds(spec),
+            extra=self._dialect.without_proxies(os.environ, self._base.env),
         )
         inside = Inside(self._client.invocation(call), log=run.path / "log")
         handle = EngineHandle(

@@ -88,6 +88,7 @@ def run(
     env: Mapping[str, str],
     publish: Publish,
     binds: Iterable[Bind] = (),
+    extra: Arguments = (),
 ) -> Arguments:
     """Run a server's container in the foreground, its standard streams ours, and remove it when it ends.
 
@@ -99,7 +100,7 @@ def run(
         words += ["--env", f"{key}={value}"]
     for key, value in sorted(labels.items()):
         words += ["--label", f"{key}={value}"]
-    words += ["--publish", publish.render(), *_mounted(binds)]
+    words += [*extra, "--publish", publish.render(), *_mounted(binds)]
     return (*words, "--entrypoint", entrypoint, image, *command)
 
 

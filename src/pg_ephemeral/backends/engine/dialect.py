@@ -20,6 +20,9 @@ class Dialect:
     ``says_rootless`` understands. ``forget`` is the command that takes a name from an image whatever still uses it.
     ``plain_http`` are the options of pull and push for a registry without TLS, if it takes any. ``quote`` writes a word
     of a ``--change`` so that the engine reads it as it is.
+    ``address`` says where ports are reached, and ``proxies`` which variables about proxies the engine adds to a
+    container's, unless it is run with the options ``without_proxies``; each is told our environment, and the last the
+    variables of the image.
     """
 
     program: str
@@ -33,6 +36,8 @@ class Dialect:
     plain_http: Arguments
     quote: Callable[[str], str]
     address: Callable[[Mapping[str, str]], Address]
+    proxies: Callable[[Mapping[str, str]], Mapping[str, str]]
+    without_proxies: Callable[[Mapping[str, str], Mapping[str, str]], Arguments]
     #: What to do about an engine that does not answer.
     start_hint: str
 

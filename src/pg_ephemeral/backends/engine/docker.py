@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pg_ephemeral.backends.engine import proxies
 from pg_ephemeral.backends.engine.address import docker_address
 from pg_ephemeral.backends.engine.dialect import Dialect
 from pg_ephemeral.errors import CacheError
@@ -41,5 +42,7 @@ DOCKER = Dialect(
     plain_http=(),
     quote=_quote,
     address=docker_address,
+    proxies=proxies.of_docker,
+    without_proxies=proxies.docker_without,
     start_hint="is its daemon running, and may you use it? docker info tells more",
 )

@@ -40,6 +40,7 @@ STOP_TIMEOUT = 60.0
 _ADDED_INIT_SCRIPT = 111
 _RUN_SCRIPT = f"""
 umask 022
+while IFS= read -r line && [ -n "$line" ]; do export "$line"; done
 scripts() {{ ls -A /docker-entrypoint-initdb.d 2>/dev/null; }}
 before=$(scripts)
 script=$(mktemp) && cat >"$script" && sh -e "$script" </dev/null
@@ -217,7 +218,9 @@ class EngineHandle:
         # From a file, so that what the script runs may read its standard input, which is empty.
         argv = ("sh", "-c", _RUN_SCRIPT)
         call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
-        status = guarded(call, stdin=[script.encode()])
+        proxies = self._client.dialect.proxies(os.environ).items()
+        variables = "".join(f"{name}={value}\n" for name, value in proxies if "\n" not in value)
+        status = guarded(call, stdin=[f"{variables}\n{script}".encode()])
         if status == _ADDED_INIT_SCRIPT:
             raise SeedFailed(
                 f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
