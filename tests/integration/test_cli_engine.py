@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import pwd
 import re
 import secrets
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -245,6 +247,27 @@ def test_a_directory_that_the_image_needs_is_refused(cli: Cli, directory: str) -
     if directory == "/":
         assert there.ok("host", "run-env", "pwd") == "/\n"
         assert there.ok("container", "run-env", "echo", "in") == "in\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+@pytest.mark.parametrize("command", [("psql", "-X"), ("bin", "sh")], ids=lambda command: command[0])
+def test_the_terminal_is_given_back_as_it_was(cli: Cli, command: tuple[str, ...], number: signal.Signals) -> None:
+    """The engine's client, which had it, does not hear of the signal, and is killed."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(ours)
+    running = cli.project.start(
+        *("--quiet", "--instance", cli.empty.instance, *command), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    said = b""
+    while b"# " not in said and b"$ " not in said:
+        said += os.read(ours, 4096)
+    eventually(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON)
+    running.send_signal(number)
+    assert running.wait(timeout=60) == 128 + number
+    assert termios.tcgetattr(ours) == before
+    os.close(ours)
+    os.close(theirs)
+    eventually(lambda: not engines.containers(cli.engine, process=running.pid))
 
 
 class TestBin:
