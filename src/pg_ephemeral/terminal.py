@@ -1,4 +1,4 @@
-"""The modes of the terminal on standard input, kept for when a program that changed them cannot put them back."""
+"""Our standard streams as a terminal: whether they are one, and its modes, for when a program cannot put them back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ import termios
 from contextlib import suppress
 from typing import Any
 
-_STDIN = 0
+_STDIN, _STDOUT = 0, 1
+
+
+def is_ours() -> bool:
+    """Whether both are there that a terminal of its own takes: one for what is typed, one for what is shown."""
+    return os.isatty(_STDIN) and os.isatty(_STDOUT)
+
+
+def complete_descriptors() -> None:
+    """Let standard streams that are closed lead nowhere, before a file of ours becomes one, or a child's does."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # It takes the lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 -- it takes no keyword
 
 
 class Modes:

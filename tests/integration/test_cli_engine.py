@@ -124,6 +124,11 @@ def test_stdout_carries_the_data_alone_on_a_cold_cache_and_a_warm_one(cli: Cli) 
     assert cli.ok("container", "schema-dump") == cold.stdout
 
 
+def _then_cat() -> tuple[str, ...]:
+    """The program, and what it has left of its standard input."""
+    return ("sh", "-c", '"$@" >/dev/null && cat', "sh", *PROGRAM)
+
+
 _CONTEXTS = [pytest.param((), id="bare"), pytest.param(("host",), id="host"), pytest.param(("container",), id="inside")]
 
 
@@ -143,6 +148,17 @@ class TestEveryContext:
             pytest.skip("this host has no psql")
         assert cli.ok(*context, "run-env", "sh", "-c", query) == "one\n2\n"
 
+    def test_a_program_that_is_only_to_write_leaves_our_input_alone(self, cli: Cli, context: tuple[str, ...]) -> None:
+        if context == ("host",) and shutil.which("pg_dump") is None:
+            pytest.skip("this host has no pg_dump")
+        assert cli.ok(*context, "schema-dump", input="for later\n", program=_then_cat()) == "for later\n"
+
+    def test_without_an_input_programs_read_nothing(self, cli: Cli, context: tuple[str, ...]) -> None:
+        closed = ("sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM)
+        assert cli.empty.ok(*context, "run-env", "sh", "-c", "cat; echo read", program=closed) == "read\n"
+        everything = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *PROGRAM)
+        assert cli.empty.run(*context, "run-env", "sh", "-c", "cat; exit 4", program=everything).returncode == 4
+
     def test_shell_reads_commands(self, cli: Cli, context: tuple[str, ...]) -> None:
         cli.project.environment = {"SHELL": "/bin/sh"}
         assert cli.ok(*context, "shell", input='echo "$PGUSER $PGDATABASE"\nexit 0\n') == "postgres postgres\n"
@@ -155,6 +171,8 @@ def test_tools_of_the_image(cli: Cli) -> None:
     assert cli.ok("container", "psql", "-XAt", input="SELECT name FROM item;\n") == "one\n"
     done = cli.empty.run("pgbench", "--initialize", "--scale", "1", "--quiet")
     assert done.returncode == 0, done.stderr
+    initialize = ("pgbench", "--initialize", "--quiet")
+    assert cli.empty.run("container", *initialize, input="for later\n", program=_then_cat()).stdout == "for later\n"
     for wrong in (("pgbench", "--nonsense"), ("psql", "-XAtc", "SELECT nonsense"), ("container", "psql", "-c", "x")):
         failed = cli.empty.run(*wrong)
         assert failed.returncode == 1
@@ -281,6 +299,7 @@ class TestBin:
         major = engines.call(cli.engine, "run", "--rm", machine.IMAGE_REFERENCE, "postgres", "--version").split()[2]
         assert f"(PostgreSQL) {major}" in cli.ok("bin", "pg_dump", "--version")
         assert cli.ok("bin", "cat", input="piped\n") == "piped\n"
+        assert cli.ok("bin", "cat", program=("sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM)) == ""
         assert cli.run("bin", "sh", "-c", "exit 9").returncode == 9
         assert cli.run("bin", "no-such-program").returncode == 127
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -296,6 +297,25 @@ class TestImagesOfOnesOwn:
             with boot(definition) as server, server.connect() as connection:
                 assert connection.execute("SELECT true").fetchone() == (True,)
         assert opened(definition).present() == set(opened(definition).chain.keys)
+
+    def test_programs_run_where_and_as_whom_the_image_says(self, empty: Definition, bench: Bench) -> None:
+        name, told = f"localhost/{empty.instance}/user", ("USER postgres", "WORKDIR /srv")
+        plain, image = bench.changed(f"{name}:plain", "true"), bench.changed(f"{name}:1", "true", *told)
+        bench.changed(f"{name}:2", "true", told[0])
+        keys = {opened(empty.with_image(one)).chain.cluster for one in (plain, image, f"{name}:2")}
+        assert len(keys) == 3, "each is another base"
+        definition = two_seeds(empty.with_image(image))
+        for _ in range(2):
+            with boot(definition, directories=[empty.directory]) as server:
+                asked = []
+                for directory in (None, empty.directory):
+                    call = server.program(("sh", "-c", "id -u; pwd"), directory=directory)
+                    done = subprocess.run(call.argv, env=call.env, capture_output=True, text=True)
+                    asked.append(done.stdout)
+            assert asked == ["999\n/srv\n", f"{os.getuid()}\n{empty.directory}\n"]
+        stages = engines.call(str(empty.backend), "image", "inspect", *engines.images(empty.backend, empty.instance))
+        said = {(one["Config"]["User"], one["Config"]["WorkingDir"]) for one in json.loads(stages)}
+        assert said == {("postgres", "/srv")}
 
     def test_only_the_programs_that_are_named_are_needed(self, empty: Definition, bench: Bench) -> None:
         image = bench.changed(

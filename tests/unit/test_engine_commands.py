@@ -24,6 +24,7 @@ BASE = ImageFacts(
     entrypoint=("docker-entrypoint.sh",),
     command=("postgres",),
     user="",
+    directory="",
     layers=("sha256:" + "1" * 64,),
     platform="linux/amd64",
     created=0.0,
@@ -157,10 +158,11 @@ def test_a_stage_says_of_its_programs_what_its_base_says() -> None:
     assert changes[1::2] == (
         *("LABEL a=1", "LABEL b=2", 'ENTRYPOINT ["docker-entrypoint.sh"]', 'CMD ["postgres"]', "USER 0"),
     )
-    of_a_user = replace(BASE, user="999", entrypoint=(), command=("sh", "-c", "a b"))
+    of_a_user = replace(BASE, user="999", directory="/srv/a b", entrypoint=(), command=("sh", "-c", "a b"))
     assert commands.changes({}, of_a_user, quote=PODMAN.quote)[1::2] == (
-        *("ENTRYPOINT []", 'CMD ["sh", "-c", "a b"]', "USER 999"),
+        *("ENTRYPOINT []", 'CMD ["sh", "-c", "a b"]', "USER 999", "WORKDIR /srv/a b"),
     )
+    assert commands.changes({}, of_a_user, quote=DOCKER.quote)[-1] == 'WORKDIR "/srv/a b"'
 
 
 def test_a_flat_image_gets_the_environment_of_its_base_and_our_data_directory() -> None:

@@ -90,6 +90,8 @@ class EngineBackend:
                 "layers": list(base.layers),
                 "entrypoint": list(base.entrypoint),
                 "env": dict(base.env),
+                "user": base.user,
+                "directory": base.directory,
                 "init": _INIT,
             },
             platform=base.platform,

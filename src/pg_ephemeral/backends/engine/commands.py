@@ -160,6 +160,8 @@ def changes(labels: Mapping[str, str], base: ImageFacts, *, quote: Callable[[str
     words += [f"ENTRYPOINT {json.dumps(list(base.entrypoint))}", f"CMD {json.dumps(list(base.command))}"]
     # Without a user in the image, root is meant.
     words.append(f"USER {base.user or '0'}")
+    if base.directory:
+        words.append(f"WORKDIR {quote(base.directory)}")
     return tuple(word for change in words for word in ("--change", change))
 
 
@@ -170,7 +172,10 @@ def commit(container: str, image: str, change: Arguments, *, extra: Arguments = 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What ``image inspect`` says. ``layers`` are the digests of uncompressed layers, ``size`` is in bytes."""
+    """What ``image inspect`` says. ``layers`` are the digests of uncompressed layers, ``size`` is in bytes.
+
+    ``user`` and ``directory`` are whose its programs are and where they run, if that is not root's and not at the root.
+    """
 
     id: str
     names: tuple[str, ...]
@@ -179,6 +184,7 @@ class ImageFacts:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     user: str
+    directory: str
     layers: tuple[str, ...]
     platform: str
     created: float
@@ -206,6 +212,7 @@ def read_description(document: dict[str, Any]) -> ImageFacts:
         entrypoint=_words(config.get("Entrypoint")),
         command=_words(config.get("Cmd")),
         user=config.get("User") or "",
+        directory=(config.get("WorkingDir") or "").rstrip("/"),
         layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
         platform=_platform(document["Os"], document["Architecture"], document.get("Variant")),
         created=datetime.fromisoformat(created).timestamp(),

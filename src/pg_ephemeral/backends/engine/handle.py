@@ -209,8 +209,12 @@ class EngineHandle:
         return self._inside((name, *arguments), directory=there, user=None, tty=False)
 
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
-        """A program in the container, connected by its environment; with ``directory``, there and as the caller."""
-        return self._inside(argv, directory=directory, user=None if directory is None else self._caller(), tty=tty)
+        """A program in the container, connected by its environment; with ``directory``, there and as the caller.
+
+        Else where and as whom the image says, and not as root, as whom we run the container.
+        """
+        user = (self.base.user or None) if directory is None else self._caller()
+        return self._inside(argv, directory=directory, user=user, tty=tty)
 
     def run_script(self, script: str, *, seed: str) -> None:
         """Run a script as root beside the stopped server; what it prints goes to our stderr. Raises ``SeedFailed``."""
