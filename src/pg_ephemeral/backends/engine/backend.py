@@ -16,6 +16,7 @@ from pathlib import Path
 from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, ServerSpec
 from pg_ephemeral.backends.engine import binds, commands, owner
 from pg_ephemeral.backends.engine.address import Address
+from pg_ephemeral.backends.engine.beside import from_beside
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
 from pg_ephemeral.backends.engine.commit import commit_image
@@ -235,6 +236,22 @@ class EngineBackend:
 
     def _launch(self, run: Run, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         """Run a container, and return when it is up; to ``serve``, its server is told to start by then."""
+        handle = self._run(run, source, spec, serve=serve)
+        if not self._address.beside:
+            return handle
+        # The first container shows what is true of all.
+        try:
+            self._address = from_beside(handle.published_port(), handle.own_address)
+        except BaseException:
+            handle.inside.close()
+            raise
+        if self._address.publish == handle.address.publish:
+            handle.address = self._address
+            return handle
+        handle.inside.close()
+        return self._run(run, source, spec, serve=serve)
+
+    def _run(self, run: Run, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         if source is None:
             self._fetched_base()
         name = commands.container_name(run.path)
@@ -293,7 +310,8 @@ class EngineBackend:
                 "use the host context (pg-ephemeral host ...)",
             )
         return ServerError(
-            f"{self.name} did not run a container: {last or f'status {status}'}", hint=self._dialect.start_hint
+            f"{self.name} did not run a container: {last or f'status {status}'}",
+            hint=self._address.advice if "assign requested address" in last else self._dialect.start_hint,
         )
 
     def _has_grown(self, handle: EngineHandle, stage: Reference, spec: ServerSpec) -> bool:

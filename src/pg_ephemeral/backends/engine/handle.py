@@ -11,13 +11,13 @@ from pathlib import Path
 
 from pg_ephemeral.backends.base import ServerSpec
 from pg_ephemeral.backends.engine import commands
-from pg_ephemeral.backends.engine.address import VARIABLE, Address
+from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
-from pg_ephemeral.errors import SeedFailed, ServerError
+from pg_ephemeral.errors import ClientError, SeedFailed, ServerError
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.postgres import client as postgres
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
@@ -99,8 +99,10 @@ class EngineHandle:
         #: The stage that the stopped server holds, and whether the cluster was made in this very container.
         self.stage: Reference | None = None
         self.made_cluster = False
+        #: Where its port is reached.
+        self.address = address
         self._client = client
-        self._address = address
+        self._port: int | None = None
         self._caller = caller
         self._password = ""
         self._endpoint = NetworkEndpoint(host="127.0.0.1", port=_PORT)
@@ -129,7 +131,7 @@ class EngineHandle:
     def await_server(self, *, fresh: bool) -> None:
         """Wait until the server answers. Raises ``ServerError`` with its last log lines."""
         # The engine is asked while the server starts.
-        self._endpoint = self._published()
+        self._endpoint = self._reached()
         self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
 
     def stop(self, *, within: float) -> None:
@@ -152,7 +154,7 @@ class EngineHandle:
         """Be the other container from now on; this one's own ends."""
         self.close()
         self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
-        self.mounted = other.mounted
+        self.mounted, self.address, self._port = other.mounted, other.address, other._port
         self.made_cluster = False
         self._root = None
 
@@ -261,9 +263,7 @@ class EngineHandle:
         try:
             self.inside.expect("ready", within=timeout)
             while (connection := postgres.try_connect(self.control)) is None:
-                if self._address.beside and self._endpoint.port != _PORT:
-                    self._endpoint = self._at(self._own_address(), _PORT)
-                elif self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
+                if self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
                     raise self._unreachable()
             connection.close()
         except Ended as error:
@@ -272,6 +272,10 @@ class EngineHandle:
                 detail=self.recent_log() or None,
                 hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
             ) from error
+        except ClientError as error:
+            if error.sqlstate is not None:
+                raise
+            raise self._unreachable(error.message) from error
         except Late as error:
             raise ServerError(
                 f"PostgreSQL did not accept a connection within {timeout:g} s",
@@ -283,25 +287,34 @@ class EngineHandle:
                 error.detail = self.recent_log() or None
             raise
 
-    def _unreachable(self) -> ServerError:
+    def _unreachable(self, reason: str | None = None) -> ServerError:
         endpoint = self._endpoint
         return ServerError(
             f"the server answers in its container, but not at {endpoint.host_addr or endpoint.host}:{endpoint.port}",
-            hint=f"if the engine is on another host, set {VARIABLE} to that",
+            detail=reason,
+            hint=self.address.advice,
         )
 
-    def _published(self) -> NetworkEndpoint:
-        port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
-        if port is None:
-            raise ServerError(f"container {self.name} publishes no port")
-        return self._at(self._address.connect, port)
+    def _reached(self) -> NetworkEndpoint:
+        if self.address.connect is None:
+            return self._at(self.own_address(), _PORT)
+        return self._at(self.address.connect, self.published_port())
 
     def _at(self, host: str, port: int) -> NetworkEndpoint:
         if self.spec.tls is None:
             return NetworkEndpoint(host=host, port=port)
         return NetworkEndpoint(host=self.spec.tls, port=port, host_addr=host)
 
-    def _own_address(self) -> str:
+    def published_port(self) -> int:
+        """On the engine's host. Raises ``ServerError`` and ``BackendError``."""
+        if self._port is None:
+            self._port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
+        if self._port is None:
+            raise ServerError(f"container {self.name} publishes no port")
+        return self._port
+
+    def own_address(self) -> str:
+        """On the engine's own network. Raises ``ServerError`` and ``BackendError``."""
         form = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
         found = self._client.call(("container", "inspect", "--format", form, self.name)).decode().split()
         if not found:
