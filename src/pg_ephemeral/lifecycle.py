@@ -41,6 +41,7 @@ def boot(
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
+    cache = populated.cache
     try:
         for stage in populated.plan.replay:
             applied = apply(cache, stage, handle, progress=progress, cached=False)
@@ -102,6 +103,7 @@ def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, 
     """The server at the end of the cacheable chain, running."""
     for _ in range(_ATTEMPTS):
         populated = populate(cache, progress=progress)
+        cache = populated.cache
         assert populated.plan.start is not None  # noqa: S101 -- a populated chain has at least stage 0
         if populated.handle is None:
             try:

@@ -188,6 +188,15 @@ def spawn(
         raise _not_started(invocation, error) from error
 
 
+def ended(child: subprocess.Popen[bytes], *, within: float) -> bool:
+    """Whether a child has ended, or does so within that many seconds."""
+    try:
+        child.wait(within)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def _start_guarded(invocation: Invocation, watched: int, *, stderr: int | None) -> subprocess.Popen[bytes]:
     path = None if invocation.env is None else invocation.env.get("PATH")
     if shutil.which(invocation.program, path=path) is None:

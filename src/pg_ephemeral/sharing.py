@@ -196,7 +196,7 @@ def sync(cache: Cache, *, strict: bool = False, progress: Progress = silent) -> 
         pulled = pull(cache, progress=progress)
     except RegistryError as error:
         tolerate(error, "building here instead")
-    populate_only(cache, progress=progress)
+    cache = populate_only(cache, progress=progress)
     try:
         pushed = push(cache, progress=progress)
     except RegistryError as error:

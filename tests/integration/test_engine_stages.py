@@ -11,7 +11,7 @@ import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,11 @@ from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
 from pg_ephemeral.labels import KEY_LABEL
-from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.oci.model import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
+from pg_ephemeral.oci.reference import Reference, Registry
 from pg_ephemeral.postgres import client
-from support import engines, machine
+from pg_ephemeral.progress import Event, Note
+from support import bad_registry, engines, machine
 
 ENGINES = [pytest.param(name, marks=pytest.mark.needs(name), id=name) for name in machine.ENGINES]
 _DIALECTS = {"docker": DOCKER, "podman": PODMAN}
@@ -130,6 +132,43 @@ def test_an_image_of_other_settings_is_another_base(empty: Definition, bench: Be
     plain, other, same = (opened(empty.with_image(f"{name}:{tag}")).chain.cluster for tag in ("plain", "env", "same"))
     assert plain == same
     assert plain != other
+
+
+# fault: W6
+def test_a_mirror_that_lags_behind_the_registry_costs_a_second_plan(
+    empty: Definition, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry tells of an image that the engine, asking elsewhere, does not get."""
+    with bad_registry.running() as registry:
+        layer = {"mediaType": OCI_LAYER_GZIP, "digest": registry.keep_blob(b"newer"), "size": 5}
+        platform = engines.call(
+            str(empty.backend), "image", "inspect", "--format", "{{.Os}} {{.Architecture}}", machine.IMAGE_REFERENCE
+        )
+        members = dict(zip(("os", "architecture"), platform.split(), strict=True))
+        config = json.dumps({**members, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}).encode()
+        described = {"mediaType": OCI_CONFIG, "digest": registry.keep_blob(config), "size": len(config)}
+        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": [layer]}
+        registry.keep_manifest(f"{empty.instance}/postgres", "15", OCI_MANIFEST, json.dumps(manifest).encode())
+        image = f"{registry.host}/{empty.instance}/postgres:15"
+        bench.names.append(image)
+        engines.wrap(
+            str(empty.backend),
+            tmp_path,
+            f'if [ "$1" = pull ]; then set -- tag {machine.IMAGE_REFERENCE} "$2"; fi',
+            monkeypatch,
+        )
+        shared = Registry.parse(f"{registry.host}/{empty.instance}")
+        definition = two_seeds(replace(empty.with_image(image), cache_registry=shared))
+        first = opened(definition)
+        events: list[Event] = []
+        with boot(definition, backend=first.backend, progress=events.append) as server, server.connect() as connection:
+            assert connection.execute("SELECT true").fetchone() == (True,)
+        assert [event.text for event in events if isinstance(event, Note)] == [
+            f"image {image} is another where {empty.backend} pulls it than in its registry; planning again"
+        ]
+        assert opened(definition).present() == set(opened(definition).chain.keys)
+        assert set(opened(definition).chain.keys).isdisjoint(first.chain.keys)
+        engines.remove_images(str(empty.backend), empty.instance)
 
 
 # fault: W24

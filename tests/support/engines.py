@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,15 @@ def give_proxies(engine: str, proxy: str, directory: Path, patch: pytest.MonkeyP
         patch.setenv("DOCKER_CONFIG", str(directory))
     else:
         patch.setenv("http_proxy", proxy)
+
+
+def wrap(engine: str, directory: Path, script: str, patch: pytest.MonkeyPatch) -> None:
+    """Put a script before the engine's command; what it does not end goes on to the real one, ``$real``."""
+    program = directory / "wrapped" / engine
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nreal={shutil.which(engine)}\n{script}\nexec $real "$@"\n')
+    program.chmod(0o755)
+    patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
 
 def volumes(engine: str) -> set[str]:

@@ -27,7 +27,7 @@ def _docker(definition: Definition) -> Backend:
     from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.docker import DOCKER
 
-    backend = EngineBackend(DOCKER, definition.image)
+    backend = EngineBackend(DOCKER, definition.image, shares=definition.cache_registry is not None)
     backend.answer()
     return backend
 
@@ -36,7 +36,7 @@ def _podman(definition: Definition) -> Backend:
     from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.podman import PODMAN
 
-    backend = EngineBackend(PODMAN, definition.image)
+    backend = EngineBackend(PODMAN, definition.image, shares=definition.cache_registry is not None)
     backend.answer()
     return backend
 

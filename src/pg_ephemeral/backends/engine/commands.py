@@ -199,6 +199,20 @@ def read_images(output: bytes) -> tuple[ImageFacts, ...]:
         raise BackendError(f"the engine's description of an image cannot be read: {error!r}") from error
 
 
+def is_podmans(output: bytes) -> bool:
+    """Whether a description of images is Podman's, which says identifiers without their algorithm.
+
+    Raises ``BackendError``, as ``read_images`` does.
+    """
+    read_images(output)
+    return any(not document["Id"].startswith("sha256:") for document in json.loads(output or b"[]"))
+
+
+def is_podmans_version(output: bytes) -> bool:
+    """Whether ``--version`` was answered by Podman, which goes by the name it is called; Docker's has a capital."""
+    return re.match(rb"(?:podman|docker) version \d", output) is not None
+
+
 def read_description(document: dict[str, Any]) -> ImageFacts:
     """Read one image's description. Raises ``KeyError``, ``TypeError`` and ``ValueError`` for what is no such thing."""
     config = document.get("Config") or {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pg_ephemeral.backends.engine import proxies
 from pg_ephemeral.backends.engine.address import docker_address
 from pg_ephemeral.backends.engine.dialect import Dialect
+from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.errors import CacheError
 
 
@@ -44,5 +46,11 @@ DOCKER = Dialect(
     address=docker_address,
     proxies=proxies.of_docker,
     without_proxies=proxies.docker_without,
+    credentials="docker",
+    platform=("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"),
+    platform_variable="DOCKER_DEFAULT_PLATFORM",
+    fetched_from="",
     start_hint="is its daemon running, and may you use it? docker info tells more",
+    # As the package podman-docker has it.
+    stand_in=replace(PODMAN, program="docker"),
 )

@@ -52,7 +52,7 @@ class _Exchange:
         self._platform = platform
 
     def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
-        return registry_access.probe(self._client.dialect.program, references)
+        return registry_access.probe(self._client.dialect.credentials, references)
 
     def pull(self, reference: Reference, *, progress: Transferred) -> bool:
         progress(0, 0)

@@ -103,6 +103,7 @@ class EngineHandle:
         self.address = address
         self._client = client
         self._port: int | None = None
+        self._closed = False
         self._caller = caller
         self._password = ""
         self._endpoint = NetworkEndpoint(host="127.0.0.1", port=_PORT)
@@ -145,16 +146,26 @@ class EngineHandle:
         self.inside.order("tidy")
         self.inside.expect("tidied", within=within)
 
-    def close(self) -> None:
-        """End the container and remove what was kept for it on this side; does nothing the second time."""
-        self.inside.close()
-        self.run.close()
+    def close(self, *, within: float = STOP_TIMEOUT) -> None:
+        """End the container and remove what was kept for it on this side; does nothing the second time.
+
+        What the engine cannot remove, a later sweep will know of.
+        """
+        if self._closed:
+            return
+        gone = False
+        try:
+            gone = self.inside.close(within=within) or self._client.remove_container(self.name)
+        finally:
+            self._closed = True
+            self.run.end(done=gone)
 
     def replace_with(self, other: EngineHandle) -> None:
         """Be the other container from now on; this one's own ends."""
         self.close()
         self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
         self.mounted, self.address, self._port = other.mounted, other.address, other._port
+        self._closed = False
         self.made_cluster = False
         self._root = None
 

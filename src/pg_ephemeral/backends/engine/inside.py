@@ -15,11 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from pg_ephemeral.errors import ServerError
-from pg_ephemeral.process import Invocation, spawn
+from pg_ephemeral.process import Invocation, ended, spawn
 
 SCRIPT = Path(__file__).with_name("inside.sh").read_text(encoding="utf-8")
 
 _LOG_LINES = 15
+
+#: For the engine to remove a container whose script has ended, in seconds.
+_END_TIMEOUT = 60.0
 
 
 class Ended(ServerError):
@@ -110,13 +113,19 @@ class Inside:
         self._started = self.serving = True
         self.order("start", *map(quoted, words))
 
-    def close(self) -> None:
-        """End the container, and wait until the engine has removed it."""
+    def close(self, *, within: float = _END_TIMEOUT) -> bool:
+        """End the container; whether the engine says that it has, and has removed it.
+
+        Its client is killed if it does not end in that many seconds.
+        """
         with suppress(OSError):
             self._orders.close()
-        self._client.wait()
+        if not ended(self._client, within=within):
+            self._client.kill()
+            self._client.wait()
         self._answers.close()
         self.serving = False
+        return self._client.returncode == 0
 
     def recent_log(self, lines: int = _LOG_LINES) -> str:
         """The last lines of what the server, or the engine's client, wrote since the last start."""

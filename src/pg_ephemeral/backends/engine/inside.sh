@@ -173,3 +173,4 @@ while IFS= read -r order; do
         tidy) tidy ;;
     esac
 done
+exit 0

@@ -31,5 +31,9 @@ PODMAN = Dialect(
     address=podman_address,
     proxies=proxies.of_podman,
     without_proxies=proxies.podman_without,
+    credentials="podman",
+    platform=("info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"),
+    platform_variable="",
+    fetched_from="docker.io/",
     start_hint="podman info tells more",
 )

@@ -41,5 +41,4 @@ def image_program(
         )
     finally:
         # Interrupted, the engine's command may have ended before its container.
-        client.try_call(commands.remove(name))
-        run.close()
+        run.end(done=client.remove_container(name))
