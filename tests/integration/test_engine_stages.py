@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -18,7 +19,7 @@ import pytest
 
 from pg_ephemeral import BackendError, CacheError, Definition, ServerError, boot
 from pg_ephemeral.backends.engine.backend import EngineBackend
-from pg_ephemeral.backends.engine.commit import commit_image
+from pg_ephemeral.backends.engine.commit import MOST_LAYERS, commit_image
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.handle import EngineHandle
 from pg_ephemeral.backends.engine.podman import PODMAN
@@ -82,6 +83,32 @@ class Bench:
         self.names.append(name)
         return name
 
+    def deep(self, name: str, directory: Path, *, layers: int) -> str:
+        """The image for tests with so many layers, all but the first few of which hold one empty file."""
+        saved, made = directory / "saved.tar", directory / "deep.tar"
+        engines.call(self.engine, "save", "--output", str(saved), machine.IMAGE_REFERENCE)
+        with tarfile.open(saved) as source, tarfile.open(made, "w") as target:
+            (about,) = json.loads(_content(source, "manifest.json"))
+            config = json.loads(_content(source, about["Config"]))
+            config.pop("history", None)
+            for layer in about["Layers"]:
+                _add(target, layer, _content(source, layer))
+            for number in range(layers - len(about["Layers"])):
+                with io.BytesIO() as content:
+                    with tarfile.open(fileobj=content, mode="w") as layer:
+                        layer.addfile(tarfile.TarInfo(f"srv/{number}"))
+                    _add(target, f"{number}.tar", content.getvalue())
+                    config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(content.getvalue()).hexdigest()}")
+                about["Layers"].append(f"{number}.tar")
+            _add(target, "config.json", json.dumps(config).encode())
+            described = {"Config": "config.json", "RepoTags": [name], "Layers": about["Layers"]}
+            _add(target, "manifest.json", json.dumps([described]).encode())
+        self.names.append(name)
+        engines.call(self.engine, "load", "--input", str(made))
+        saved.unlink()
+        made.unlink()
+        return name
+
     def of_nothing(self, name: str, directory: Path) -> str:
         """An image with one small file and no program."""
         with tarfile.open(directory / "root.tar", "w") as archive:
@@ -93,6 +120,18 @@ class Bench:
     def tag(self, image: str, name: str) -> None:
         engines.call(self.engine, "tag", image, name)
         self.names.append(name)
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    opened = archive.extractfile(name)
+    assert opened is not None
+    return opened.read()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    about = tarfile.TarInfo(name)
+    about.size = len(content)
+    archive.addfile(about, io.BytesIO(content))
 
 
 @pytest.fixture
@@ -213,6 +252,28 @@ def test_where_layers_run_out_a_stage_is_one_layer_and_as_good(empty: Definition
             assert connection.rows("SELECT word FROM flat") == [("kept",)]
     finally:
         backend.remove(handle)
+
+
+# fault: W24
+def test_a_chain_goes_on_where_the_engines_would_have_no_more_layers(
+    empty: Definition, bench: Bench, tmp_path: Path
+) -> None:
+    """Grown by one seed a run, each on top of the stage before, as a project's does."""
+    definition = empty.with_image(bench.deep(f"localhost/{empty.instance}/deep:1", tmp_path, layers=MOST_LAYERS - 1))
+    layers = []
+    for number in range(2):
+        definition = definition.apply_sql_statement(f"seed-{number}", f"CREATE TABLE t{number} AS SELECT {number} AS n")
+        with boot(definition) as server, server.connect() as connection:
+            found = [connection.execute(f"SELECT n FROM t{one}").fetchone() for one in range(number + 1)]
+            assert found == [(one,) for one in range(number + 1)]
+        cache = opened(definition)
+        assert isinstance(cache.backend, EngineBackend)
+        cache.present()
+        stage = cache.backend.images.facts(cache.chain.keys[-1])
+        assert stage is not None
+        layers.append(len(stage.layers))
+    # The empty cluster took the last that there was room for.
+    assert layers == [1, 2]
 
 
 def test_what_only_looks_like_a_stage_is_none(empty: Definition, bench: Bench) -> None:
