@@ -19,6 +19,7 @@ from pg_ephemeral.chain import BaseIdentity, CacheKey, Chain, ClusterInputs, Roo
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import (
     BackendError,
+    BaseMoved,
     CacheError,
     ClientError,
     PgEphemeralError,
@@ -31,7 +32,7 @@ from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Tag
 from pg_ephemeral.plan import Plan, SeedStatus, Status, make_plan, seed_statuses
 from pg_ephemeral.postgres import parameters
-from pg_ephemeral.progress import ClusterStarted, Finished, Progress, SeedFinished, SeedStarted, Waiting, silent
+from pg_ephemeral.progress import ClusterStarted, Finished, Note, Progress, SeedFinished, SeedStarted, Waiting, silent
 from pg_ephemeral.seeds import load_seeds
 from pg_ephemeral.server import SeedTarget
 from pg_ephemeral.version import VERSION
@@ -167,8 +168,12 @@ def status(cache: Cache) -> StatusReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Populated:
-    """Every cacheable stage is present. ``handle``, if any, is a stopped server that holds the last of them."""
+    """Every cacheable stage is present. ``handle``, if any, is a stopped server that holds the last of them.
 
+    ``cache`` is the one that was asked for, or, if the base turned out to be another, one of that.
+    """
+
+    cache: Cache
     plan: Plan
     handle: Handle | None
     built: int
@@ -181,6 +186,14 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
     ``ServerError``, ``CacheError``, and ``BackendError`` before anything starts for a seed this backend cannot apply.
     """
     _check_supported(cache)
+    try:
+        return _populate(cache, progress)
+    except BaseMoved as error:
+        progress(Note(text=f"{error.message}; planning again"))
+        return _populate(open_cache(cache.definition, cache.backend), progress)
+
+
+def _populate(cache: Cache, progress: Progress) -> Populated:
     builder = _Builder(cache, progress)
     present = cache.present()
     try:
@@ -198,13 +211,14 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
         if key in present:
             # Another instance may have built them, and may forget them.
             cache.backend.images.tag(cache.reference(key))
-    return Populated(plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
+    return Populated(cache=cache, plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
 
 
-def populate_only(cache: Cache, *, progress: Progress = silent) -> Plan:
-    """``populate`` without keeping a server; reports ``Finished``."""
+def populate_only(cache: Cache, *, progress: Progress = silent) -> Cache:
+    """``populate`` without keeping a server; reports ``Finished``, and returns the cache that is populated."""
     began = time.monotonic()
     populated = populate(cache, progress=progress)
+    cache = populated.cache
     if populated.handle is not None:
         cache.backend.remove(populated.handle)
     progress(
@@ -217,7 +231,7 @@ def populate_only(cache: Cache, *, progress: Progress = silent) -> Plan:
             booted=False,
         )
     )
-    return populated.plan
+    return cache
 
 
 def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cached: bool) -> float:

@@ -10,6 +10,7 @@
     │   ├── SeedLoadError            66   its inputs cannot be read (file, git revision, key command)
     │   └── SeedFailed               65   applying it failed
     ├── BackendError                 69   no backend fits, or this one cannot do what was asked
+    │   ├── BaseMoved                69   the base is another than it seemed when the keys were made of it
     │   └── PostgresNotFound         69   no PostgreSQL installation fits
     ├── ServerError                  71   a server did not start, or died
     ├── ClientError                  69   the server refused a connection or a statement of ours
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 __all__ = [
     "BackendError",
+    "BaseMoved",
     "CacheError",
     "ClientError",
     "ConfigError",
@@ -113,6 +115,10 @@ class BackendError(PgEphemeralError):
     """No backend fits, or the chosen one cannot do what was asked."""
 
     exit_code = 69
+
+
+class BaseMoved(BackendError):
+    """The base is another than it seemed when the keys were made of it; opening the cache again settles it."""
 
 
 class PostgresNotFound(BackendError):

@@ -46,6 +46,7 @@ def boot(
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
     spec = cache.spec(directories=tuple(directories))
     handle, populated = _start(cache, spec, progress)
+    cache = populated.cache
     with _removed_afterwards(cache.backend, handle):
         _replay(cache, populated.plan.replay, handle, spec, progress)
         replayed = len(populated.plan.replay)
@@ -132,6 +133,7 @@ def _start(cache: Cache, spec: ServerSpec, progress: Progress) -> tuple[Handle, 
     """The server at the end of the cacheable chain, running."""
     for _ in range(_ATTEMPTS):
         populated = populate(cache, progress=progress)
+        cache = populated.cache
         assert populated.plan.start is not None  # noqa: S101 -- a populated chain has at least stage 0
         if populated.handle is None:
             try:

@@ -25,6 +25,7 @@ from typing import IO
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.pipes import Input, Output, Take, converse, drain
 from pg_ephemeral.relay import Relay
+from pg_ephemeral.terminal import Modes
 
 #: Leaves a guard in the program's process group, which kills the group when the writer of pipe $1 is gone, and becomes
 #: the program. The guard holds none of the program's own streams.
@@ -154,9 +155,11 @@ def foreground(
     """Run the wrapped program on our terminal and return the exit code a shell would report.
 
     While it runs, SIGINT is its business alone (the terminal sends it to both of us), and SIGTERM and SIGHUP are
-    handed on to it; we end when it does. ``deaf``: it stands for a program elsewhere, which may never hear of a signal;
-    then the first that we get ends it, and is what our exit code says.
+    handed on to it; we end when it does. One that is killed leaves the terminal as it was. ``deaf``: it stands for a
+    program elsewhere, which may never hear of a signal; then the first that we get ends it, and is what our exit code
+    says.
     """
+    modes = Modes()
     with Relay(deaf=deaf) as signals:
         try:
             child = subprocess.Popen(
@@ -166,6 +169,8 @@ def foreground(
             raise _not_started(invocation, error) from error
         signals.hand_to(child.send_signal)
         status = child.wait()
+    if status < 0 or signals.first is not None:
+        modes.restore()
     if deaf and signals.first is not None:
         return 128 + signals.first
     return 128 - status if status < 0 else status
@@ -223,6 +228,15 @@ def _output_pipe(*, terminal: bool) -> tuple[IO[bytes], int]:
 
 def _taken(pipe: IO[bytes] | None, take: Take | None) -> tuple[Output, ...]:
     return () if pipe is None or take is None else (Output(pipe, take),)
+
+
+def ended(child: subprocess.Popen[bytes], *, within: float) -> bool:
+    """Whether a child has ended, or does so within that many seconds."""
+    try:
+        child.wait(within)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _start_guarded(

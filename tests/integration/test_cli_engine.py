@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import pwd
 import re
 import secrets
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import termios
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,6 +124,11 @@ def test_stdout_carries_the_data_alone_on_a_cold_cache_and_a_warm_one(cli: Cli) 
     assert cli.ok("container", "schema-dump") == cold.stdout
 
 
+def _then_cat() -> tuple[str, ...]:
+    """The program, and what it has left of its standard input."""
+    return ("sh", "-c", '"$@" >/dev/null && cat', "sh", *PROGRAM)
+
+
 _CONTEXTS = [pytest.param((), id="bare"), pytest.param(("host",), id="host"), pytest.param(("container",), id="inside")]
 
 
@@ -141,6 +148,17 @@ class TestEveryContext:
             pytest.skip("this host has no psql")
         assert cli.ok(*context, "run-env", "sh", "-c", query) == "one\n2\n"
 
+    def test_a_program_that_is_only_to_write_leaves_our_input_alone(self, cli: Cli, context: tuple[str, ...]) -> None:
+        if context == ("host",) and shutil.which("pg_dump") is None:
+            pytest.skip("this host has no pg_dump")
+        assert cli.ok(*context, "schema-dump", input="for later\n", program=_then_cat()) == "for later\n"
+
+    def test_without_an_input_programs_read_nothing(self, cli: Cli, context: tuple[str, ...]) -> None:
+        closed = ("sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM)
+        assert cli.empty.ok(*context, "run-env", "sh", "-c", "cat; echo read", program=closed) == "read\n"
+        everything = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *PROGRAM)
+        assert cli.empty.run(*context, "run-env", "sh", "-c", "cat; exit 4", program=everything).returncode == 4
+
     def test_shell_reads_commands(self, cli: Cli, context: tuple[str, ...]) -> None:
         cli.project.environment = {"SHELL": "/bin/sh"}
         assert cli.ok(*context, "shell", input='echo "$PGUSER $PGDATABASE"\nexit 0\n') == "postgres postgres\n"
@@ -153,6 +171,8 @@ def test_tools_of_the_image(cli: Cli) -> None:
     assert cli.ok("container", "psql", "-XAt", input="SELECT name FROM item;\n") == "one\n"
     done = cli.empty.run("pgbench", "--initialize", "--scale", "1", "--quiet")
     assert done.returncode == 0, done.stderr
+    initialize = ("pgbench", "--initialize", "--quiet")
+    assert cli.empty.run("container", *initialize, input="for later\n", program=_then_cat()).stdout == "for later\n"
     for wrong in (("pgbench", "--nonsense"), ("psql", "-XAtc", "SELECT nonsense"), ("container", "psql", "-c", "x")):
         failed = cli.empty.run(*wrong)
         assert failed.returncode == 1
@@ -247,6 +267,27 @@ def test_a_directory_that_the_image_needs_is_refused(cli: Cli, directory: str) -
         assert there.ok("container", "run-env", "echo", "in") == "in\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+@pytest.mark.parametrize("command", [("psql", "-X"), ("bin", "sh")], ids=lambda command: command[0])
+def test_the_terminal_is_given_back_as_it_was(cli: Cli, command: tuple[str, ...], number: signal.Signals) -> None:
+    """The engine's client, which had it, does not hear of the signal, and is killed."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(ours)
+    running = cli.project.start(
+        *("--quiet", "--instance", cli.empty.instance, *command), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    said = b""
+    while b"# " not in said and b"$ " not in said:
+        said += os.read(ours, 4096)
+    eventually(lambda: not termios.tcgetattr(ours)[3] & termios.ICANON)
+    running.send_signal(number)
+    assert running.wait(timeout=60) == 128 + number
+    assert termios.tcgetattr(ours) == before
+    os.close(ours)
+    os.close(theirs)
+    eventually(lambda: not engines.containers(cli.engine, process=running.pid))
+
+
 class TestBin:
     """``bin``: a program of the image, in this directory, as the caller, without a server."""
 
@@ -258,6 +299,7 @@ class TestBin:
         major = engines.call(cli.engine, "run", "--rm", machine.IMAGE_REFERENCE, "postgres", "--version").split()[2]
         assert f"(PostgreSQL) {major}" in cli.ok("bin", "pg_dump", "--version")
         assert cli.ok("bin", "cat", input="piped\n") == "piped\n"
+        assert cli.ok("bin", "cat", program=("sh", "-c", 'exec "$@" <&-', "sh", *PROGRAM)) == ""
         assert cli.run("bin", "sh", "-c", "exit 9").returncode == 9
         assert cli.run("bin", "no-such-program").returncode == 127
 

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import servers_below
 from support import machine
-from support.project import Project, eventually
+from support.project import PROGRAM, Project, eventually
 
 pytestmark = pytest.mark.needs("embedded")
 
@@ -37,6 +37,14 @@ def project(tmp_path: Path, warm_cache: Path) -> Project:
     project = Project(directory=tmp_path, cache=warm_cache)
     project.write(database_toml=_SEEDS)
     return project
+
+
+@pytest.mark.parametrize("arguments", [("psql",), ("bin", "psql")], ids=" ".join)
+def test_a_directory_that_was_removed_is_one_line(project: Project, arguments: tuple[str, ...]) -> None:
+    gone = ("sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", *PROGRAM)
+    file = ("--config-file", str(project.directory / "database.toml"))
+    done = project.run(*file, *arguments, program=gone)
+    assert (done.returncode, done.stderr) == (78, "error: the working directory does not exist any more\n")
 
 
 @pytest.mark.parametrize("context", _CONTEXTS, ids=_ids)

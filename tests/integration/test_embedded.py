@@ -154,6 +154,16 @@ def test_no_stage_holds_a_password_of_ours_nor_its_verifier(cache_directory: Pat
                 assert b"SCRAM-SHA-256$" not in content, file
 
 
+# fault: W13
+def test_a_module_that_keeps_statements_does_not_keep_ours(cache_directory: Path) -> None:
+    definition = Definition().with_parameter("shared_preload_libraries", "pg_stat_statements")
+    with boot(definition.apply_sql_statement("a", "CREATE TABLE noted (x int); CREATE EXTENSION pg_stat_statements")):
+        pass
+    kept = list((cache_directory / "embedded" / "v1" / "stages").rglob("pg_stat_statements.stat"))
+    assert any(b"CREATE TABLE noted" in file.read_bytes() for file in kept), "it does keep statements"
+    assert not any(b"SCRAM" in file.read_bytes() for file in kept)
+
+
 def test_a_stage_holds_no_password_of_the_superuser_and_those_of_other_roles(warm_cache: Path, tmp_path: Path) -> None:
     definition = Definition().apply_sql_statement(
         "roles", "CREATE ROLE app PASSWORD 'x'; ALTER ROLE postgres PASSWORD 'the seed''s'"

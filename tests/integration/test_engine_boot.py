@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,14 +17,18 @@ from typing import IO
 import psycopg
 import pytest
 
-from pg_ephemeral import BackendError, Definition, Server, ServerError, boot
+from pg_ephemeral import BackendError, CacheError, Definition, Server, ServerError, boot
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import open_cache
 from pg_ephemeral.postgres.conninfo import NetworkEndpoint
 from pg_ephemeral.progress import Event, Finished
 from support import engines, machine
+from support.project import eventually
 
 ENGINES = [pytest.param(name, marks=pytest.mark.needs(name), id=name) for name in machine.ENGINES]
+
+#: What an engine would give to every container.
+_PROXY = "http://user:geheim@proxy.example:3128"
 
 #: A seed's program that tells which password it got, and writes to the server with it.
 _TELLING = """
@@ -139,12 +144,17 @@ def guarded(engine: str, warm_cache: Path, tmp_path_factory: pytest.TempPathFact
     """One server for all who look for its key, its password and that of its builder."""
     directory = tmp_path_factory.mktemp("tls")
     definition = three_seeds(directory, secrets.token_hex(4)).with_backend(engine).with_tls("pg.example.com")
-    # Of no other superuser's cluster, so that every stage is made here.
-    definition = definition.with_superuser(definition.instance)
+    # Of no other superuser's cluster, so that every stage is made here; with a module that keeps statements.
+    definition = definition.with_superuser(definition.instance).with_parameter(
+        "shared_preload_libraries", "pg_stat_statements"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PG_EPHEMERAL_CACHE_DIR", str(warm_cache))
         running = engines.containers(engine)
-        with boot(definition) as server:
+        with ExitStack() as stack:
+            with pytest.MonkeyPatch.context() as inner:
+                engines.give_proxies(engine, _PROXY, tmp_path_factory.mktemp("proxies"), inner)
+                server = stack.enter_context(boot(definition))
             (container,) = set(engines.containers(engine)) - set(running)
             passwords = [*(directory / "passwords").read_text().split(), server.conninfo.password or ""]
             assert len(set(passwords)) == 2
@@ -193,7 +203,7 @@ def test_no_secret_is_in_an_argument_or_in_what_the_engine_tells_of_the_containe
     pem = engines.call(guarded.engine, "exec", guarded.container, "cat", "/dev/shm/pg-ephemeral/server.key")
     key = pem.splitlines()[1]
     assert len(key) > 40
-    sought = [*guarded.passwords, key, "SCRAM-SHA-256$"]
+    sought = [*guarded.passwords, key, "SCRAM-SHA-256$", _PROXY]
     assert [text for text in (*sought, "PRIVATE KEY") if text in described] == []
     commands = _commands()
     assert any(guarded.container.encode() in command for command in commands), "the search finds what is there"
@@ -208,14 +218,14 @@ def test_no_secret_is_in_a_stage(guarded: Guarded, tmp_path: Path) -> None:
     for stage in stages:
         told = engines.call(guarded.engine, "image", "inspect", stage)
         told += engines.call(guarded.engine, "history", "--no-trunc", stage)
-        assert [text for text in (*guarded.passwords, "SCRAM", "PRIVATE KEY") if text in told] == []
+        assert [text for text in (*guarded.passwords, "SCRAM", "PRIVATE KEY", _PROXY) if text in told] == []
     newest = max(stages, key=lambda name: len(_layers(guarded.engine, name)))
     added = _added_layers(guarded.engine, newest, tmp_path / "image.tar")
     assert len(added) >= 2
     salt = guarded.definition.instance.removeprefix("t-").encode()
     assert any(salt in layer for layer in added), "the search finds what is there"
     secret = rb"SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]{16,}\$|PRIVATE KEY-----\n[A-Za-z0-9+/]{40}"
-    sought = re.compile(b"|".join([secret, *(password.encode() for password in guarded.passwords)]))
+    sought = re.compile(b"|".join([secret, *(text.encode() for text in (*guarded.passwords, _PROXY))]))
     assert [found[0] for layer in added for found in sought.finditer(layer)] == []
 
 
@@ -255,7 +265,10 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 # fault: W32
 @pytest.mark.parametrize(
     ("superuser", "database"),
-    [("Admin", "app-data"), ("app-user", "App"), ("my user: ü; -- %s", "data \"base\" 'x' :y $1 \\")],
+    [
+        *(("Admin", "app-data"), ("app-user", "App"), ("my user: ü; -- %s", "data \"base\" 'x' :y $1 \\")),
+        ("x", "host=nowhere.invalid"),
+    ],
 )
 def test_names_that_need_quoting(empty: Definition, superuser: str, database: str) -> None:
     (empty.directory / "seed.sql").write_text("INSERT INTO item VALUES (current_user), (current_database());\n")
@@ -283,6 +296,36 @@ def test_a_parameter_the_server_refuses_is_reported_at_once_in_its_own_words(emp
         pass
     assert 'invalid value for parameter "work_mem": "abc"' in (caught.value.detail or "")
     assert "parameter" in (caught.value.hint or "")
+
+
+def test_a_name_with_a_line_break_is_one_name(empty: Definition) -> None:
+    """Not two, nor the end of what is sent inside; but Docker cannot write it into a label."""
+    superuser, database = "a\n.\nb", ".\n..x\n."
+    definition = empty.with_superuser(superuser).with_database(database)
+    if empty.backend == "docker":
+        with pytest.raises(CacheError, match=r"label with .*\\n.* line break"), boot(definition):
+            pass
+        return
+    for _ in range(2):
+        with boot(definition) as server, server.connect() as connection:
+            found = connection.execute("SELECT current_user, current_database()").fetchone()
+            assert found == (superuser, database)
+
+
+def test_defaults_of_the_server_do_not_hinder_its_start(empty: Definition) -> None:
+    definition = empty.with_parameter("default_transaction_read_only", "on").with_parameter("log_statement", "all")
+    with boot(definition) as server, server.connect() as connection:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            connection.execute("CREATE TABLE t (n int)")
+        eventually(lambda: "CREATE TABLE t" in server.recent_log())
+        assert "SCRAM" not in server.recent_log()
+
+
+def test_a_seed_may_close_the_template_and_the_first_database(empty: Definition) -> None:
+    close = "UPDATE pg_database SET datallowconn = false WHERE datname = 'template1'"
+    with boot(empty.apply_sql_statement("close", close)) as server, server.connect() as connection:
+        found = connection.execute("SELECT datallowconn FROM pg_database WHERE datname = 'template1'").fetchone()
+        assert found == (False,)
 
 
 # fault: W59
@@ -336,6 +379,22 @@ def test_what_the_image_is_and_who_runs_it_can_be_asked(engine: str) -> None:
     assert info.name == engine
     assert re.match(r"\d", info.version)
     assert isinstance(info.rootless, bool)
+
+
+def test_a_directory_the_engine_does_not_see_is_refused_with_what_to_do(empty: Definition, tmp_path: Path) -> None:
+    unseen = [tmp_path / "elsewhere"]
+    with pytest.raises(BackendError, match="cannot show this directory") as caught, boot(empty, directories=unseen):
+        pass
+    assert "pg-ephemeral host" in (caught.value.hint or "")
+
+
+def test_only_what_came_too_late_is_told_to_wait_longer(empty: Definition) -> None:
+    with boot(empty):
+        pass
+    slow = empty.with_wait_available_timeout(0.001)
+    with pytest.raises(ServerError, match=r"did not accept a connection within 0\.001 s") as caught, boot(slow):
+        pass
+    assert "wait_available_timeout" in (caught.value.hint or "")
 
 
 # fault: W35

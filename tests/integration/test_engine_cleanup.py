@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from pg_ephemeral import CacheError, Definition, NoCache, SeedFailed, ServerError, boot
-from pg_ephemeral.backends.engine import owner
+from pg_ephemeral.backends.engine import commands, owner
+from pg_ephemeral.backends.engine.handle import EngineHandle
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import open_cache
 from support import engines, machine
@@ -81,16 +82,6 @@ def watch(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     engines.remove_images(watch.engine, watch.instance)
 
 
-def wrap(watch: Watch, directory: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a script before the engine's command; what it does not end goes on to the real one."""
-    real = shutil.which(watch.engine)
-    program = directory / "bin" / watch.engine
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\n{script}\nexec {real} "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-
-
 # fault: W25, W26
 def test_kills_at_random_moments_of_a_populate_and_a_boot_leave_a_whole_cache(watch: Watch, tmp_path: Path) -> None:
     """Each run gets a little further than the one before, or is lucky; then one is let through."""
@@ -119,10 +110,10 @@ def test_kills_at_random_moments_of_a_populate_and_a_boot_leave_a_whole_cache(wa
     said, _ = last.communicate(timeout=300)
     assert (said, last.returncode) == ("begun\n(2000,)\n", 0), "without a word of complaint"
     eventually(lambda: not watch.containers())
-    assert watch.directories() == []
     again = start()
     said, _ = again.communicate(timeout=300)
     assert said == "begun\n(2000,)\n"
+    assert watch.directories() == []
 
 
 # fault: W25
@@ -243,7 +234,7 @@ def test_a_server_that_dies_under_a_seed_is_noticed(watch: Watch, tmp_path: Path
 # fault: W26
 def test_a_commit_that_fails_leaves_nothing(watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = 'case $1 in commit) echo "write /layer.tar: no space left on device" >&2; exit 1 ;; esac'
-    wrap(watch, tmp_path, full, monkeypatch)
+    engines.wrap(watch.engine, tmp_path, full, monkeypatch)
     # Of a cluster of its own, so that there is something to commit.
     definition = watch.definition(tmp_path).with_superuser(watch.instance)
     with pytest.raises(CacheError, match="no space left on device") as caught, boot(definition):
@@ -272,7 +263,7 @@ def test_a_host_that_cannot_pause_containers_commits_all_the_same(
             fi
         """,
     }
-    wrap(watch, tmp_path, script[watch.engine], monkeypatch)
+    engines.wrap(watch.engine, tmp_path, script[watch.engine], monkeypatch)
     definition = watch.definition(tmp_path).apply_sql_statement("one", f"CREATE TABLE t (x int) -- {watch.instance}")
     with boot(definition) as server:
         assert server.running
@@ -282,7 +273,7 @@ def test_a_host_that_cannot_pause_containers_commits_all_the_same(
 
 # fault: W52, W54
 def test_a_warm_boot_makes_few_calls(watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wrap(watch, tmp_path, f'echo "$1 $2" >>{tmp_path}/calls', monkeypatch)
+    engines.wrap(watch.engine, tmp_path, f'echo "$1 $2" >>{tmp_path}/calls', monkeypatch)
     calls = tmp_path / "calls"
     definition = watch.definition(tmp_path).apply_sql_statement("one", f"CREATE TABLE t (x int) -- {watch.instance}")
     with boot(definition):
@@ -293,6 +284,100 @@ def test_a_warm_boot_makes_few_calls(watch: Watch, tmp_path: Path, monkeypatch: 
     made = calls.read_text().splitlines()
     assert made == ["image inspect", "image inspect", "run --rm", made[3]]
     assert made[3].startswith("port pg-ephemeral-")
+
+
+class TestWhatTheEngineDoesNotRemove:
+    """It is known of until it is gone."""
+
+    #: As an engine says it whose storage is stuck.
+    _STUCK = 'if [ "$1" = rm ]; then echo "Error: removal of container x is already in progress" >&2; exit 1; fi'
+
+    def abandoned(self, watch: Watch) -> tuple[Path, str]:
+        """The run directory of a process that was killed, and its container."""
+        runs = watch.cache / watch.engine / "run"
+        program = (
+            "import os, sys; from pathlib import Path; from pg_ephemeral.backends.runs import new_run; "
+            "print(new_run(Path(sys.argv[1])).path, flush=True); os.kill(os.getpid(), 9)"
+        )
+        done = subprocess.run([sys.executable, "-c", program, str(runs)], capture_output=True, text=True)
+        directory = Path(done.stdout.strip())
+        name = commands.container_name(directory)
+        engines.call(watch.engine, "create", "--name", name, machine.IMAGE_REFERENCE, "true")
+        return directory, name
+
+    def test_a_sweep_forgets_nothing_that_is_still_there(self, watch: Watch, tmp_path: Path) -> None:
+        directory, name = self.abandoned(watch)
+        backend = select(watch.definition(tmp_path))
+        with pytest.MonkeyPatch.context() as patch:
+            engines.wrap(watch.engine, tmp_path, self._STUCK, patch)
+            assert backend.sweep() == []
+        assert directory.exists()
+        assert backend.sweep() == [directory]
+        assert not directory.exists()
+        assert name not in engines.call(watch.engine, "ps", "--all", "--format", "{{.Names}}").split()
+
+    def test_a_directory_whose_container_is_gone_goes_too(self, watch: Watch, tmp_path: Path) -> None:
+        directory, name = self.abandoned(watch)
+        engines.call(watch.engine, "rm", "--force", "--volumes", name)
+        assert select(watch.definition(tmp_path)).sweep() == [directory]
+
+    # fault: W25
+    @pytest.mark.parametrize("stuck", [False, True])
+    def test_a_client_that_does_not_end_is_not_waited_for_forever(
+        self, watch: Watch, tmp_path: Path, stuck: bool
+    ) -> None:
+        definition = watch.definition(tmp_path)
+        with boot(definition):
+            pass
+        backend = select(definition)
+        cache = open_cache(definition, backend)
+        hangs = 'if [ "$1" = run ]; then $real "$@"; exec sleep 600; fi'
+        with pytest.MonkeyPatch.context() as patch:
+            engines.wrap(watch.engine, tmp_path, f"{hangs}\n{self._STUCK if stuck else ''}", patch)
+            handle = backend.start(cache.reference(cache.chain.cluster), cache.spec())
+            assert isinstance(handle, EngineHandle)
+            began = time.monotonic()
+            handle.close(within=0.5)
+            assert time.monotonic() - began < 30
+            handle.close(within=0.5)
+        assert len(watch.directories()) == stuck
+        eventually(lambda: not watch.containers())
+        assert len(backend.sweep()) == stuck
+
+
+class TestLabels:
+    """A container whose run directory is not known here is found by its labels, now and then."""
+
+    def left(self, watch: Watch) -> str:
+        name = f"t-{secrets.token_hex(4)}"
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        labels = {owner.OWNER_LABEL: owner.owner(), owner.PROCESS_LABEL: f"{dead.pid}.1"}
+        words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+        engines.call(watch.engine, "create", "--name", name, *words, machine.IMAGE_REFERENCE, "true")
+        return name
+
+    def names(self, watch: Watch) -> list[str]:
+        return engines.call(watch.engine, "ps", "--all", "--format", "{{.Names}}").split()
+
+    # fault: W25
+    def test_the_first_run_of_a_cache_directory_removes_it(self, watch: Watch, tmp_path: Path) -> None:
+        name = self.left(watch)
+        with boot(watch.definition(tmp_path)):
+            assert name not in self.names(watch)
+
+    # fault: W54
+    def test_one_look_is_enough_for_a_day(self, watch: Watch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        engines.wrap(watch.engine, tmp_path, f'echo "$1" >>{tmp_path}/calls', monkeypatch)
+        counts = []
+        for age in (0, 0, 2 * 24 * 3600):
+            mark = watch.cache / watch.engine / "looked"
+            if mark.exists():
+                os.utime(mark, (time.time() - age,) * 2)
+            with boot(watch.definition(tmp_path)):
+                pass
+            counts.append((tmp_path / "calls").read_text().splitlines().count("ps"))
+        assert counts == [1, 1, 2]
 
 
 class TestPrune:
@@ -335,7 +420,7 @@ class TestPrune:
         """As if the owner and the engine's client had been killed between the two."""
         script = 'if [ "$1" = run ]; then shift; touch "$0.reached"; set -- create "$@"; fi'
         with pytest.MonkeyPatch.context() as patch:
-            wrap(watch, tmp_path, script, patch)
+            engines.wrap(watch.engine, tmp_path, script, patch)
             started = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, watch.engine, machine.IMAGE, watch.instance],
                 cwd=tmp_path,
@@ -346,7 +431,6 @@ class TestPrune:
             eventually(watch.containers, within=60)
             started.kill()
             started.wait()
-        assert len(watch.containers()) == 1
         project.cache = tmp_path / "another"
         assert "error" not in project.ok("prune")
         # By this, or by another test's that came first.
@@ -364,5 +448,5 @@ class TestPrune:
         self, watch: Watch, project: Project, tmp_path: Path
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            wrap(watch, tmp_path, 'echo "no such host" >&2; exit 1', patch)
+            engines.wrap(watch.engine, tmp_path, 'echo "no such host" >&2; exit 1', patch)
             assert f"{watch.engine} " not in project.ok("prune")

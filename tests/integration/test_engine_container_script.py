@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,6 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path, warm_cache: Path) -> I
 
 def noted(definition: Definition) -> str:
     """What the scripts wrote into the image that a server of the definition runs in."""
-    import subprocess
-
     with boot(definition) as server:
         call = server.program(("cat", "/srv/noted"))
         return subprocess.run(call.argv, env=call.env, stdout=subprocess.PIPE, text=True).stdout
@@ -143,6 +142,23 @@ def test_a_script_that_adds_to_what_only_a_new_cluster_reads_is_refused(empty: D
     with pytest.raises(SeedFailed, match=r"'init': .*/docker-entrypoint-initdb\.d") as caught, boot(definition):
         pass
     assert "a seed of its own" in (caught.value.hint or "")
+
+
+# fault: W13
+def test_a_script_gets_the_proxies_of_the_engine_and_its_stage_does_not(
+    empty: Definition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = "http://user:ge'heim $x@proxy.example:3128"
+    engines.give_proxies(str(empty.backend), proxy, tmp_path, monkeypatch)
+    quoted = proxy.replace("'", "'\\''")
+    definition = empty.apply_container_script("ask", f"test \"$http_proxy\" = '{quoted}' # {secrets.token_hex(4)}")
+    with boot(definition) as server:
+        call = server.program(("env",))
+        assert "heim" not in subprocess.run(call.argv, env=call.env, stdout=subprocess.PIPE, text=True).stdout
+    engine = str(empty.backend)
+    for stage in engines.images(engine, definition.instance):
+        told = engines.call(engine, "image", "inspect", stage) + engines.call(engine, "history", "--no-trunc", stage)
+        assert "proxy.example" not in told
 
 
 # fault: W20

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import os
 import secrets
 import subprocess
 import sys
 import tarfile
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral import BackendError, CacheError, Definition, ServerError, boot
 from pg_ephemeral.backends.engine.backend import EngineBackend
-from pg_ephemeral.backends.engine.commit import commit_image
+from pg_ephemeral.backends.engine.commit import MOST_LAYERS, commit_image
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.handle import EngineHandle
 from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.backends.select import select
 from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
 from pg_ephemeral.labels import KEY_LABEL
-from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.oci.model import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
+from pg_ephemeral.oci.reference import Reference, Registry
 from pg_ephemeral.postgres import client
-from support import engines, machine
+from pg_ephemeral.progress import Event, Note
+from support import bad_registry, engines, machine
 
 ENGINES = [pytest.param(name, marks=pytest.mark.needs(name), id=name) for name in machine.ENGINES]
 _DIALECTS = {"docker": DOCKER, "podman": PODMAN}
@@ -79,6 +83,32 @@ class Bench:
         self.names.append(name)
         return name
 
+    def deep(self, name: str, directory: Path, *, layers: int) -> str:
+        """The image for tests with so many layers, all but the first few of which hold one empty file."""
+        saved, made = directory / "saved.tar", directory / "deep.tar"
+        engines.call(self.engine, "save", "--output", str(saved), machine.IMAGE_REFERENCE)
+        with tarfile.open(saved) as source, tarfile.open(made, "w") as target:
+            (about,) = json.loads(_content(source, "manifest.json"))
+            config = json.loads(_content(source, about["Config"]))
+            config.pop("history", None)
+            for layer in about["Layers"]:
+                _add(target, layer, _content(source, layer))
+            for number in range(layers - len(about["Layers"])):
+                with io.BytesIO() as content:
+                    with tarfile.open(fileobj=content, mode="w") as layer:
+                        layer.addfile(tarfile.TarInfo(f"srv/{number}"))
+                    _add(target, f"{number}.tar", content.getvalue())
+                    config["rootfs"]["diff_ids"].append(f"sha256:{hashlib.sha256(content.getvalue()).hexdigest()}")
+                about["Layers"].append(f"{number}.tar")
+            _add(target, "config.json", json.dumps(config).encode())
+            described = {"Config": "config.json", "RepoTags": [name], "Layers": about["Layers"]}
+            _add(target, "manifest.json", json.dumps([described]).encode())
+        self.names.append(name)
+        engines.call(self.engine, "load", "--input", str(made))
+        saved.unlink()
+        made.unlink()
+        return name
+
     def of_nothing(self, name: str, directory: Path) -> str:
         """An image with one small file and no program."""
         with tarfile.open(directory / "root.tar", "w") as archive:
@@ -90,6 +120,18 @@ class Bench:
     def tag(self, image: str, name: str) -> None:
         engines.call(self.engine, "tag", image, name)
         self.names.append(name)
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    opened = archive.extractfile(name)
+    assert opened is not None
+    return opened.read()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    about = tarfile.TarInfo(name)
+    about.size = len(content)
+    archive.addfile(about, io.BytesIO(content))
 
 
 @pytest.fixture
@@ -129,6 +171,43 @@ def test_an_image_of_other_settings_is_another_base(empty: Definition, bench: Be
     plain, other, same = (opened(empty.with_image(f"{name}:{tag}")).chain.cluster for tag in ("plain", "env", "same"))
     assert plain == same
     assert plain != other
+
+
+# fault: W6
+def test_a_mirror_that_lags_behind_the_registry_costs_a_second_plan(
+    empty: Definition, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The registry tells of an image that the engine, asking elsewhere, does not get."""
+    with bad_registry.running() as registry:
+        layer = {"mediaType": OCI_LAYER_GZIP, "digest": registry.keep_blob(b"newer"), "size": 5}
+        platform = engines.call(
+            str(empty.backend), "image", "inspect", "--format", "{{.Os}} {{.Architecture}}", machine.IMAGE_REFERENCE
+        )
+        members = dict(zip(("os", "architecture"), platform.split(), strict=True))
+        config = json.dumps({**members, "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}).encode()
+        described = {"mediaType": OCI_CONFIG, "digest": registry.keep_blob(config), "size": len(config)}
+        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": [layer]}
+        registry.keep_manifest(f"{empty.instance}/postgres", "15", OCI_MANIFEST, json.dumps(manifest).encode())
+        image = f"{registry.host}/{empty.instance}/postgres:15"
+        bench.names.append(image)
+        engines.wrap(
+            str(empty.backend),
+            tmp_path,
+            f'if [ "$1" = pull ]; then set -- tag {machine.IMAGE_REFERENCE} "$2"; fi',
+            monkeypatch,
+        )
+        shared = Registry.parse(f"{registry.host}/{empty.instance}")
+        definition = two_seeds(replace(empty.with_image(image), cache_registry=shared))
+        first = opened(definition)
+        events: list[Event] = []
+        with boot(definition, backend=first.backend, progress=events.append) as server, server.connect() as connection:
+            assert connection.execute("SELECT true").fetchone() == (True,)
+        assert [event.text for event in events if isinstance(event, Note)] == [
+            f"image {image} is another where {empty.backend} pulls it than in its registry; planning again"
+        ]
+        assert opened(definition).present() == set(opened(definition).chain.keys)
+        assert set(opened(definition).chain.keys).isdisjoint(first.chain.keys)
+        engines.remove_images(str(empty.backend), empty.instance)
 
 
 # fault: W24
@@ -173,6 +252,28 @@ def test_where_layers_run_out_a_stage_is_one_layer_and_as_good(empty: Definition
             assert connection.rows("SELECT word FROM flat") == [("kept",)]
     finally:
         backend.remove(handle)
+
+
+# fault: W24
+def test_a_chain_goes_on_where_the_engines_would_have_no_more_layers(
+    empty: Definition, bench: Bench, tmp_path: Path
+) -> None:
+    """Grown by one seed a run, each on top of the stage before, as a project's does."""
+    definition = empty.with_image(bench.deep(f"localhost/{empty.instance}/deep:1", tmp_path, layers=MOST_LAYERS - 1))
+    layers = []
+    for number in range(2):
+        definition = definition.apply_sql_statement(f"seed-{number}", f"CREATE TABLE t{number} AS SELECT {number} AS n")
+        with boot(definition) as server, server.connect() as connection:
+            found = [connection.execute(f"SELECT n FROM t{one}").fetchone() for one in range(number + 1)]
+            assert found == [(one,) for one in range(number + 1)]
+        cache = opened(definition)
+        assert isinstance(cache.backend, EngineBackend)
+        cache.present()
+        stage = cache.backend.images.facts(cache.chain.keys[-1])
+        assert stage is not None
+        layers.append(len(stage.layers))
+    # The empty cluster took the last that there was room for.
+    assert layers == [1, 2]
 
 
 def test_what_only_looks_like_a_stage_is_none(empty: Definition, bench: Bench) -> None:
@@ -271,3 +372,55 @@ class TestImagesThatCannotBeUsed:
         with pytest.raises(ServerError) as caught, boot(empty.with_image(image)):
             pass
         assert caught.value.detail
+
+    def test_of_a_version_that_is_too_old(self, empty: Definition, bench: Bench) -> None:
+        old = "printf '#!/bin/sh\\necho postgres 12.22\\n' >postgres; chmod 755 postgres"
+        image = bench.changed(
+            f"localhost/{empty.instance}/old:12",
+            f'cd "$(dirname "$(command -v postgres)")"; rm postgres; {old}',
+            "ENV PG_MAJOR=",
+        )
+        reason = "the image has PostgreSQL 12; the oldest that works is 13"
+        with pytest.raises(ServerError, match=reason) as caught, boot(empty.with_image(image)):
+            pass
+        assert caught.value.hint is None
+
+
+class TestImagesOfOnesOwn:
+    """What differs from the official image without being wrong."""
+
+    def test_an_entry_point_that_waits_for_the_server_as_its_child(self, empty: Definition, bench: Bench) -> None:
+        wrapper = "printf '#!/bin/sh\\ndocker-entrypoint.sh \"$@\"\\nexit $?\\n' >/wrapper; chmod 755 /wrapper"
+        image = bench.changed(f"localhost/{empty.instance}/wrapped:1", wrapper, 'ENTRYPOINT ["/wrapper"]')
+        definition = two_seeds(empty).with_image(image)
+        for _ in range(2):
+            with boot(definition) as server, server.connect() as connection:
+                assert connection.execute("SELECT true").fetchone() == (True,)
+        assert opened(definition).present() == set(opened(definition).chain.keys)
+
+    def test_programs_run_where_and_as_whom_the_image_says(self, empty: Definition, bench: Bench) -> None:
+        name, told = f"localhost/{empty.instance}/user", ("USER postgres", "WORKDIR /srv")
+        plain, image = bench.changed(f"{name}:plain", "true"), bench.changed(f"{name}:1", "true", *told)
+        bench.changed(f"{name}:2", "true", told[0])
+        keys = {opened(empty.with_image(one)).chain.cluster for one in (plain, image, f"{name}:2")}
+        assert len(keys) == 3, "each is another base"
+        definition = two_seeds(empty.with_image(image))
+        for _ in range(2):
+            with boot(definition, directories=[empty.directory]) as server:
+                asked = []
+                for directory in (None, empty.directory):
+                    call = server.program(("sh", "-c", "id -u; pwd"), directory=directory)
+                    done = subprocess.run(call.argv, env=call.env, capture_output=True, text=True)
+                    asked.append(done.stdout)
+            assert asked == ["999\n/srv\n", f"{os.getuid()}\n{empty.directory}\n"]
+        stages = engines.call(str(empty.backend), "image", "inspect", *engines.images(empty.backend, empty.instance))
+        said = {(one["Config"]["User"], one["Config"]["WorkingDir"]) for one in json.loads(stages)}
+        assert said == {("postgres", "/srv")}
+
+    def test_only_the_programs_that_are_named_are_needed(self, empty: Definition, bench: Bench) -> None:
+        image = bench.changed(
+            f"localhost/{empty.instance}/bare:1",
+            "while found=$(command -v pg_isready); do rm $found; hash -r; done",
+        )
+        with boot(two_seeds(empty).with_image(image)) as server, server.connect() as connection:
+            assert connection.execute("SELECT true").fetchone() == (True,)

@@ -12,9 +12,8 @@ import pytest
 
 from pg_ephemeral import ClientError, Definition, NoCache, SeedFailed, Server, ServerError, boot
 from pg_ephemeral.postgres import client
-from pg_ephemeral.progress import Event, Finished
 from pg_ephemeral.server import SeedTarget
-from pg_ephemeral.shared_server.facts import described
+from pg_ephemeral.shared_server.facts import BootRecord, described
 from support import engines, machine
 
 BACKENDS = ["embedded", *(pytest.param(name, marks=pytest.mark.needs(name)) for name in machine.ENGINES)]
@@ -114,10 +113,9 @@ class TestDefaultsOfSessions:
             .apply_script("replayed", "true", cache=NoCache())
         )
         for _ in ("cold", "warm"):
-            events: list[Event] = []
-            with boot(definition, progress=events.append) as server:
-                finished = next(event for event in events if isinstance(event, Finished))
-                assert described(server, finished).version
+            record = BootRecord()
+            with boot(definition, progress=record) as server:
+                assert described(server, record).version
 
     @pytest.mark.parametrize(
         ("name", "value"), [("default_transaction_read_only", True), ("statement_timeout", "1ms"), ("lock_timeout", 1)]
@@ -167,6 +165,13 @@ class TestDatabases:
         for _ in ("cold", "warm"):
             with boot(definition) as server:
                 assert rows(server, "SELECT n, current_database() FROM t") == [(1, "app")]
+
+    def test_the_template_may_be_closed(self, empty: Definition) -> None:
+        closing = "CREATE TABLE t AS SELECT 1 AS n; ALTER DATABASE template1 ALLOW_CONNECTIONS false"
+        definition = empty.apply_sql_statement("close", closing).apply_script("replayed", "true", cache=NoCache())
+        for _ in ("cold", "warm"):
+            with boot(definition) as server:
+                assert rows(server, "SELECT n FROM t") == [(1,)]
 
 
 class TestReplicationSlots:

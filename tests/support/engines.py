@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pg_ephemeral.backends.engine.commands import is_absent
 from pg_ephemeral.backends.engine.owner import PROCESS_LABEL
-from pg_ephemeral.labels import KEY_LABEL
+from pg_ephemeral.labels import INSTANCE_LABEL, KEY_LABEL
+from support.project import eventually
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def call(engine: str, *arguments: str) -> str:
@@ -31,6 +40,24 @@ def left_behind(engine: str, directory: Path) -> list[str]:
     return [*containers(engine), *(str(path) for path in runs.glob("*"))]
 
 
+def give_proxies(engine: str, proxy: str, directory: Path, patch: pytest.MonkeyPatch) -> None:
+    """Have the engine's command give this proxy to every container."""
+    if engine == "docker":
+        (directory / "config.json").write_text(json.dumps({"proxies": {"default": {"httpProxy": proxy}}}))
+        patch.setenv("DOCKER_CONFIG", str(directory))
+    else:
+        patch.setenv("http_proxy", proxy)
+
+
+def wrap(engine: str, directory: Path, script: str, patch: pytest.MonkeyPatch) -> None:
+    """Put a script before the engine's command; what it does not end goes on to the real one, ``$real``."""
+    program = directory / "wrapped" / engine
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nreal={shutil.which(engine)}\n{script}\nexec $real "$@"\n')
+    program.chmod(0o755)
+    patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
 def volumes(engine: str) -> set[str]:
     return set(call(engine, "volume", "ls", "--quiet").split())
 
@@ -48,9 +75,33 @@ def images(engine: str, part: str) -> list[str]:
 
 
 def remove_images(engine: str, part: str) -> None:
-    names = images(engine, part)
-    if names:
-        call(engine, "image", "rm", *names)
+    """Take those away, and what lost its name while a server ran on it.
+
+    Another test's server may run on a stage that has a name of ours, too; it ends soon.
+    """
+    for name in [*images(engine, part), *_nameless(engine, part)]:
+        eventually(partial(_is_removed, engine, name), within=60)
+
+
+def _is_removed(engine: str, name: str) -> bool:
+    done = subprocess.run([engine, "image", "rm", name], capture_output=True, text=True, timeout=120)
+    if done.returncode == 0 or is_absent(done.stderr):
+        return True
+    assert re.search(r"in use|is using|conflict", done.stderr), done.stderr
+    return False
+
+
+def _nameless(engine: str, part: str) -> list[str]:
+    """Stages without a name that say they are of an instance with ``part`` in its name."""
+    filters = ("--filter", "dangling=true", "--filter", f"label={KEY_LABEL}")
+    found = call(engine, "image", "ls", "--quiet", "--no-trunc", *filters).split()
+    form = f'{{{{index .Config.Labels "{INSTANCE_LABEL}"}}}}'
+    # One that somebody else removes meanwhile is not described.
+    described = {
+        one: subprocess.run([engine, "image", "inspect", "--format", form, one], capture_output=True, text=True).stdout
+        for one in found
+    }
+    return [one for one, instance in described.items() if part in instance]
 
 
 def _label(engine: str, container: str) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pg_ephemeral import cache
-from pg_ephemeral.backends.base import Handle, Image
+from pg_ephemeral.backends.base import Handle, Image, ServerSpec
 from pg_ephemeral.cache import open_cache, populate, populate_only
+from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.definition import Definition, InstanceName
-from pg_ephemeral.errors import BackendError, CacheError, SeedFailed, ServerError
+from pg_ephemeral.errors import BackendError, BaseMoved, CacheError, SeedFailed, ServerError
 from pg_ephemeral.labels import Metadata
 from pg_ephemeral.lifecycle import boot
 from pg_ephemeral.oci.reference import Reference, Registry
-from pg_ephemeral.progress import ClusterStarted, Event, Finished, SeedFinished, SeedStarted, Waiting
+from pg_ephemeral.progress import ClusterStarted, Event, Finished, Note, SeedFinished, SeedStarted, Waiting
 from pg_ephemeral.seeds.base import SeedName
 from support.memory import MemoryBackend, MemoryHandle, MemoryStore
 from support.seeds import WordSeed, words
@@ -323,6 +325,36 @@ def test_a_reset_between_planning_and_starting_is_survived(backend: MemoryBacken
 
 # acceptance: 118
 # fault: W18, W20
+class _Moving(MemoryBackend):
+    """Its base turns out to be another when the first server is to be made of it."""
+
+    moved = False
+
+    def identify(self) -> BaseIdentity:
+        found = super().identify()
+        return replace(found, fields={**found.fields, "moved": self.moved})
+
+    def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
+        if source is None and not self.moved:
+            self.moved = True
+            raise BaseMoved("it is another")
+        return super().start(source, spec, serve=serve)
+
+
+def test_a_base_that_turns_out_to_be_another_is_planned_on_again(tmp_path: Path) -> None:
+    backend, events = _Moving(tmp_path / "boot"), list[Event]()
+    with boot(definition("a b"), backend=backend, progress=events.append):
+        assert rows(backend) == ["a", "b"]
+    assert [event.text for event in events if isinstance(event, Note)] == ["it is another; planning again"]
+    now = open_cache(definition("a b"), backend)
+    assert now.present() == set(now.chain.keys)
+    backend = _Moving(tmp_path / "populate")
+    asked = open_cache(definition("a b"), backend)
+    populated = populate_only(asked)
+    assert populated.present() == set(populated.chain.keys), "what is given back is what is there"
+    assert asked.present() == set()
+
+
 def test_a_stage_describes_itself_and_what_it_holds(backend: MemoryBackend) -> None:
     opened = open_cache(definition("a b c"), backend)
     populate_only(opened)

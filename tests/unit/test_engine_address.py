@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ BESIDE = Address(publish="127.0.0.1", connect="127.0.0.1", beside=True)
 
 
 def remote(address: str) -> Address:
-    return Address(publish="0.0.0.0", connect=address)
+    return Address(publish="::" if ":" in address else "0.0.0.0", connect=address)
 
 
 @pytest.fixture
@@ -109,6 +110,21 @@ def test_inside_a_container_the_ports_of_a_daemon_may_be_elsewhere(home: Path) -
     assert docker_address({**variables, "DOCKER_HOST": "tcp://192.0.2.1:2375"}, inside=True) == remote("192.0.2.1")
     assert podman_address(variables, inside=True) == LOCAL, "its containers are children of ours"
     assert podman_address({**variables, "CONTAINER_HOST": "unix:///run/podman.sock"}, inside=True) == BESIDE
+
+
+# fault: W60
+def test_of_a_hosts_addresses_the_one_that_engines_publish_on_is_taken(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def both(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::7", 0, 0, 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 0)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    variables = {"HOME": str(home), "DOCKER_HOST": "tcp://engine.example:2376"}
+    assert docker_address(variables, inside=False) == remote("192.0.2.7")
 
 
 @pytest.mark.parametrize(

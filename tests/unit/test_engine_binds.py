@@ -16,6 +16,9 @@ from pg_ephemeral.errors import BackendError
     [
         *("/", "/usr", "/etc", "/etc/apt", "/bin", "/lib", "/lib64", "/sbin"),
         *("/proc", "/proc/1", "/sys/fs", "/dev/shm"),
+        # What is below is as much the image's: its programs, its libraries, its sockets.
+        *("/usr/bin", "/usr/lib/postgresql", "/usr/local", "/usr/local/bin", "/usr/share/x", "/bin/x", "/sbin/x"),
+        *("/lib/x", "/lib64/x", "/libx32", "/run/postgresql", "/run/x", "/boot", "/boot/x"),
         *("/tmp", "/var", "/var/lib", "/run", "/var/run", "/home", "/root", "/opt", "/mnt"),
         *("/var/lib/postgresql", "/var/lib/postgresql/data", "/var/lib/pg-ephemeral", "/var/run/postgresql"),
     ],
@@ -27,7 +30,11 @@ def test_directories_the_image_needs_are_refused_with_the_reason(directory: str)
 
 
 @pytest.mark.parametrize(
-    "directory", ["/home/me", "/tmp/x", "/srv/app", "/var/lib/jenkins/workspace", "/usr/src/app", "/opt/app", "/root/x"]
+    "directory",
+    [
+        *("/home/me", "/tmp/x", "/srv/app", "/var/lib/jenkins/workspace", "/opt/app", "/root/x", "/library", "/libs/x"),
+        *("/usr/src", "/usr/src/app", "/usr/local/src/app", "/usr/home/me", "/run/user/1000/x", "/run/media/me/disk"),
+    ],
 )
 def test_directories_of_ones_own_are_not(directory: str) -> None:
     assert check(Path(directory)) == Path(directory)

@@ -63,7 +63,7 @@ def test_any_version_will_do(programs: Path, dialect: Dialect, version: str) -> 
 def test_whether_an_engine_is_rootless(programs: Path, dialect: Dialect, answer: str, rootless: bool) -> None:
     import os
 
-    backend = play(programs, dialect, f"printf '%s\\n' '{answer}'")
+    backend = play(programs, dialect, f"case $1 in info) printf '%s\\n' '{answer}' ;; esac")
     assert backend.rootless is rootless
     assert backend.caller == ("0:0" if rootless else f"{os.getuid()}:{os.getgid()}")
 
@@ -174,6 +174,18 @@ def test_a_signed_address_in_an_engines_complaint_is_cut(programs: Path, dialect
         play(programs, dialect, script).identify()
 
 
+@pytest.mark.parametrize(("image", "calls"), [("12.22", []), ("9.6.24-alpine", []), ("a/b:1", ["image inspect a/b:1"])])
+def test_a_version_that_is_too_old_is_said_before_anything_is_fetched(
+    programs: Path, image: str, calls: list[str]
+) -> None:
+    described = '[{"Id": "1", "Os": "linux", "Architecture": "amd64", "Config": {"Env": ["PG_MAJOR=12"]}}]'
+    play(programs, DOCKER, f"echo \"$*\" >>{programs}/calls; echo '{described}'")
+    (programs / "calls").touch()
+    with pytest.raises(BackendError, match=r"has PostgreSQL (12|9\.6).*; the oldest that works is 13"):
+        EngineBackend(DOCKER, ImageWord.parse(image)).identify()
+    assert (programs / "calls").read_text().splitlines() == calls
+
+
 # fault: W33
 def test_a_failed_call_carries_the_command_and_everything_that_was_said(programs: Path) -> None:
     play(programs, DOCKER, "echo one >&2; echo two >&2; exit 3")
@@ -184,6 +196,38 @@ def test_a_failed_call_carries_the_command_and_everything_that_was_said(programs
     play(programs, DOCKER, "exit 3")
     with pytest.raises(BackendError, match="it said nothing"):
         EngineClient(dialect=DOCKER).call(("info",))
+
+
+_OF_PODMAN = """[{"Id": "1f", "Os": "linux", "Architecture": "amd64"}]"""
+_OF_DOCKER = """[{"Id": "sha256:1f", "Os": "linux", "Architecture": "amd64"}]"""
+_ABSENT = 'echo "[]"; echo "No such image: $3" >&2; exit 1'
+
+
+# fault: W69
+@pytest.mark.parametrize(
+    ("described", "version", "expected"),
+    [
+        (f"echo '{_OF_DOCKER}'", "exit 1", DOCKER),
+        (f"echo '{_OF_PODMAN}'", "exit 1", DOCKER.stand_in),
+        (_ABSENT, "echo 'Docker version 28.2.2, build e6534b4'", DOCKER),
+        (_ABSENT, "echo 'podman version 3.4.4'", DOCKER.stand_in),
+        # By way of a link that is called docker.
+        (_ABSENT, "echo 'docker version 4.3.1'", DOCKER.stand_in),
+        (_ABSENT, "exit 1", DOCKER),
+    ],
+)
+def test_what_is_called_docker_may_be_podman(programs: Path, described: str, version: str, expected: Dialect) -> None:
+    """Told without a call where there is an image."""
+    backend = play(programs, DOCKER, f"case $1 in image) {described} ;; --version) {version} ;; esac")
+    backend.answer()
+    assert backend.client.dialect == expected
+    assert backend.name == backend.client.dialect.program == "docker"
+
+
+def test_podman_is_podman(programs: Path) -> None:
+    backend = play(programs, PODMAN, f"case $1 in image) {_ABSENT} ;; *) touch {programs}/asked ;; esac")
+    assert backend.client.dialect is PODMAN
+    assert not (programs / "asked").exists()
 
 
 def test_an_engine_that_cannot_be_run_is_named(programs: Path) -> None:

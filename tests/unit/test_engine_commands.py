@@ -14,6 +14,7 @@ from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.inside import quoted
 from pg_ephemeral.backends.engine.podman import PODMAN
+from pg_ephemeral.errors import CacheError
 
 BASE = ImageFacts(
     id="0" * 64,
@@ -23,6 +24,7 @@ BASE = ImageFacts(
     entrypoint=("docker-entrypoint.sh",),
     command=("postgres",),
     user="",
+    directory="",
     layers=("sha256:" + "1" * 64,),
     platform="linux/amd64",
     created=0.0,
@@ -85,7 +87,15 @@ def test_a_server_runs_in_the_foreground_and_takes_everything_along_when_it_ends
     assert value_of(arguments, "--label") == ["a=1", "b=2"]
     assert value_of(arguments, "--publish") == ["127.0.0.1::5432/tcp"]
     assert value_of(arguments, "--mount") == ["type=bind,source=/work,target=/work"]
+    assert value_of(arguments, "--security-opt") == ["label=disable"], "or SELinux would not let it in"
     assert arguments[-5:] == ("--entrypoint", "sh", "postgres:15", "-c", "script")
+
+
+def test_without_a_directory_of_this_host_selinux_stays_on() -> None:
+    arguments = commands.run(
+        "postgres:15", (), name="x", entrypoint="sh", labels={}, env={}, publish=Publish(address="127.0.0.1")
+    )
+    assert "--security-opt" not in arguments
 
 
 # fault: W37, W40
@@ -103,6 +113,7 @@ def test_variables_go_in_by_their_names_and_never_by_their_values() -> None:
     assert value_of(tool, "--env") == ["PGHOST", "PGPASSWORD"]
     assert value_of(tool, "--user") == ["1000:1000"]
     assert value_of(tool, "--workdir") == ["/work"]
+    assert value_of(tool, "--security-opt") == ["label=disable"]
     assert "--tty" not in tool
     assert tool[-5:] == ("--entrypoint", "psql", "postgres:15", "-c", "SELECT 1")
     inside = commands.execute(
@@ -135,15 +146,23 @@ def test_labels_are_quoted_as_each_engine_reads_them(text: str, docker: str) -> 
     assert commands.changes({"key": text}, BASE, quote=PODMAN.quote)[:2] == ("--change", f"LABEL key={text}")
 
 
+@pytest.mark.parametrize("text", ["a\nENV X=1", "a\rb"])
+def test_a_label_that_docker_would_read_as_two_instructions_is_refused(text: str) -> None:
+    with pytest.raises(CacheError, match="line break"):
+        commands.changes({"key": text}, BASE, quote=DOCKER.quote)
+    assert commands.changes({"key": text}, BASE, quote=PODMAN.quote)[1] == f"LABEL key={text}"
+
+
 def test_a_stage_says_of_its_programs_what_its_base_says() -> None:
     changes = commands.changes({"b": "2", "a": "1"}, BASE, quote=PODMAN.quote)
     assert changes[1::2] == (
         *("LABEL a=1", "LABEL b=2", 'ENTRYPOINT ["docker-entrypoint.sh"]', 'CMD ["postgres"]', "USER 0"),
     )
-    of_a_user = replace(BASE, user="999", entrypoint=(), command=("sh", "-c", "a b"))
+    of_a_user = replace(BASE, user="999", directory="/srv/a b", entrypoint=(), command=("sh", "-c", "a b"))
     assert commands.changes({}, of_a_user, quote=PODMAN.quote)[1::2] == (
-        *("ENTRYPOINT []", 'CMD ["sh", "-c", "a b"]', "USER 999"),
+        *("ENTRYPOINT []", 'CMD ["sh", "-c", "a b"]', "USER 999", "WORKDIR /srv/a b"),
     )
+    assert commands.changes({}, of_a_user, quote=DOCKER.quote)[-1] == 'WORKDIR "/srv/a b"'
 
 
 def test_a_flat_image_gets_the_environment_of_its_base_and_our_data_directory() -> None:
@@ -381,6 +400,17 @@ def test_an_engine_that_is_not_there_is_no_absent_image(said: str) -> None:
 def test_what_an_engine_says_by_the_way_does_not_hide_an_absent_image(noise: str) -> None:
     assert commands.is_absent(f"{noise}\nError: inspecting object: nosuch:1: image not known")
     assert not commands.is_absent(noise)
+
+
+def test_a_directory_the_engine_does_not_see_is_told_from_what_engines_say_of_it() -> None:
+    for said in (
+        'docker: Error response from daemon: invalid mount config for type "bind": bind source path does not exist: /x',
+        "docker: Error response from daemon: Mounts denied: the path /x is not shared from the host",
+        "Error: statfs /x: no such file or directory",
+        'Error: error checking path "/x": stat /x: no such file or directory',
+    ):
+        assert commands.is_unseen(said)
+    assert not commands.is_unseen("dial unix /var/run/docker.sock: connect: no such file or directory")
 
 
 def test_an_absent_container_is_told_from_what_engines_say_of_it() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,21 @@ def test_a_guarded_program_dies_with_us(tmp_path: Path, number: signal.Signals) 
     ours.send_signal(number)
     ours.wait()
     wait_until_gone(pid)
+
+
+@pytest.mark.parametrize(("end", "as_before"), [("kill -KILL $$", True), ("exit 0", False)])
+def test_a_program_that_is_killed_leaves_the_terminal_as_it_was(end: str, as_before: bool) -> None:
+    """And one that is not leaves it as it likes: that may be what it is for."""
+    ours, theirs = pty.openpty()
+    before = termios.tcgetattr(ours)
+    script = f"stty raw -echo; stty; {end}"
+    done = subprocess.run(
+        [sys.executable, "-c", WRAPPER, script], stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    assert "-icanon" in done.stdout
+    assert (termios.tcgetattr(ours) == before) is as_before
+    os.close(ours)
+    os.close(theirs)
 
 
 WRAPPER = """

@@ -139,9 +139,17 @@ def test_what_is_not_installed_is_a_reason_too(install: Install, tmp_path: Path)
         select(NOWHERE, environment={"HOME": str(tmp_path)})
 
 
-def test_without_engines_what_is_wrong_with_postgresql_is_what_is_wrong(install: Install, tmp_path: Path) -> None:
-    with pytest.raises(PostgresNotFound):
+# fault: W33
+def test_without_engines_every_reason_is_given_and_what_helps_is_to_install_postgresql(
+    install: Install, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendError) as caught:
         select(NOWHERE, environment={"HOME": str(tmp_path)})
+    start = "no backend works here: docker: not installed; podman: not installed; embedded: "
+    assert caught.value.message.startswith(start)
+    assert "13.1" in caught.value.message.removeprefix(start)
+    assert isinstance(caught.value.__cause__, PostgresNotFound)
+    assert caught.value.hint == caught.value.__cause__.hint
 
 
 # fault: W21, W33
@@ -153,10 +161,12 @@ def test_a_container_script_needs_an_engine(install: Install, tmp_path: Path) ->
         "no backend works here: docker: not installed; podman: not installed; "
         "embedded: seed 'packages' is a container-script, which needs an engine"
     )
+    assert caught.value.hint == "start docker or podman"
     install(docker=DOWN)
     with pytest.raises(BackendError) as caught:
         select(definition, environment={"HOME": str(tmp_path)})
     assert "docker daemon running?" in caught.value.message
+    assert "docker info" in (caught.value.hint or "")
     assert "podman: not installed" in caught.value.message
     assert "'packages' is a container-script" in caught.value.message
 

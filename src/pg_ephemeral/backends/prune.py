@@ -1,18 +1,18 @@
 """Remove what processes that are gone left behind, everywhere: run directories, containers, images without a name.
 
-Every run does that for its own backend by the way; this looks further, at everything of this user.
+Every run does that for its own backend by the way; this does it for all, and now.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.backends.engine import commands, owner
+from pg_ephemeral.backends.engine import leftovers
 from pg_ephemeral.backends.engine.backend import EngineBackend
+from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.errors import BackendError, ProcessError
@@ -40,44 +40,21 @@ def prune() -> Iterator[Removed]:
         backend = EngineBackend(dialect, anything)
         for path in backend.sweep():
             yield Removed(backend=backend.name, kind="directory", name=str(path))
+        client = EngineClient(dialect=dialect)
         try:
-            yield from _containers(backend)
-            yield from _images(backend)
+            for name in leftovers.remove(client):
+                yield Removed(backend=backend.name, kind="container", name=name)
+            yield from _images(client)
         except (BackendError, ProcessError):
             continue
 
 
-def _containers(backend: EngineBackend) -> Iterator[Removed]:
-    """Ours, by their labels, whose process is gone."""
-    listed = backend.client.call(
-        (
-            "ps",
-            "--all",
-            "--no-trunc",
-            "--filter",
-            f"label={owner.OWNER_LABEL}={owner.owner()}",
-            "--format",
-            "{{.Names}}",
-        )
-    )
-    names = listed.decode().split()
-    if not names:
-        return
-    # Whatever its status: one that has ended meanwhile is not described, and the others are.
-    described = backend.client.try_call(("container", "inspect", *names)).stdout
-    for document in json.loads(described or b"[]"):
-        name = str(document["Name"]).removeprefix("/")
-        process = (document.get("Config") or {}).get("Labels", {}).get(owner.PROCESS_LABEL, "")
-        if owner.is_gone(process) and backend.client.try_call(commands.remove(name)).status == 0:
-            yield Removed(backend=backend.name, kind="container", name=name)
-
-
-def _images(backend: EngineBackend) -> Iterator[Removed]:
+def _images(client: EngineClient) -> Iterator[Removed]:
     """Stages that lost their last name while a server ran on them, or to another that was made at the same time."""
-    listed = backend.client.call(
+    listed = client.call(
         ("image", "ls", "--quiet", "--no-trunc", "--filter", "dangling=true", "--filter", f"label={KEY_LABEL}")
     )
     for identity in dict.fromkeys(listed.decode().split()):
         # One in use is refused, and rightly.
-        if backend.client.try_call(("image", "rm", identity)).status == 0:
-            yield Removed(backend=backend.name, kind="image", name=identity)
+        if client.try_call(("image", "rm", identity)).status == 0:
+            yield Removed(backend=client.dialect.program, kind="image", name=identity)

@@ -37,8 +37,13 @@ class Run:
 
     def close(self) -> None:
         """Remove the directory and release its lock; does nothing the second time."""
+        self.end(done=True)
+
+    def end(self, *, done: bool) -> None:
+        """The same, if what went on on behalf of the directory is ``done`` with; else leave that to a later sweep."""
         if self._lock is not None:
-            _remove(self.path)
+            if done:
+                _remove(self.path)
             os.close(self._lock)
             self._lock = None
 
@@ -60,10 +65,11 @@ def new_run(parent: Path, *, mode: int = 0o700) -> Run:
     return Run(path, lock)
 
 
-def sweep(parent: Path, *, first: Callable[[Path], None] | None = None) -> list[Path]:
+def sweep(parent: Path, *, first: Callable[[Path], bool] | None = None) -> list[Path]:
     """Remove what dead owners left below ``parent``, and return it. Never raises: it is nobody's errand.
 
-    ``first`` ends what goes on on behalf of a directory; unless given, that is a server with its data in it.
+    ``first`` ends what goes on on behalf of a directory, and says whether it could; unless given, that is a server with
+    its data in it. What could not be ended keeps its directory, and is tried again the next time.
     """
     removed: list[Path] = []
     try:
@@ -78,8 +84,7 @@ def sweep(parent: Path, *, first: Callable[[Path], None] | None = None) -> list[
                 abandoned = time.time() - entry.stat().st_mtime > _ABANDONED
             else:
                 abandoned = _ownerless(path)
-            if abandoned:
-                (first or _stop_server)(path)
+            if abandoned and (first or _stop_server)(path):
                 _remove(path)
                 removed.append(path)
     return removed
@@ -107,21 +112,22 @@ def _remove(path: Path) -> None:
     remove(path)
 
 
-def _stop_server(path: Path) -> None:
+def _stop_server(path: Path) -> bool:
     """Stop a server that outlived owner and keeper both, and remove its sockets."""
     _remove_sockets(path)
     data = path / "data"
     try:
         pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
     except (OSError, ValueError):
-        return
+        return True
     if not _serves(pid, data):
-        return
+        return True
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGQUIT)
     deadline = time.monotonic() + _GONE_WITHIN
     while _serves(pid, data) and time.monotonic() < deadline:
         time.sleep(0.01)
+    return True
 
 
 def _remove_sockets(path: Path) -> None:

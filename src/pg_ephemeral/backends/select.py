@@ -27,7 +27,7 @@ def _docker(definition: Definition) -> Backend:
     from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.docker import DOCKER
 
-    backend = EngineBackend(DOCKER, definition.image)
+    backend = EngineBackend(DOCKER, definition.image, shares=definition.cache_registry is not None)
     backend.answer()
     return backend
 
@@ -36,7 +36,7 @@ def _podman(definition: Definition) -> Backend:
     from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.podman import PODMAN
 
-    backend = EngineBackend(PODMAN, definition.image)
+    backend = EngineBackend(PODMAN, definition.image, shares=definition.cache_registry is not None)
     backend.answer()
     return backend
 
@@ -79,12 +79,10 @@ def _named(choice: BackendChoice, definition: Definition, *, said_by: str) -> Ba
 def _first_that_works(definition: Definition, order: tuple[BackendChoice, ...]) -> Backend:
     reasons: list[str] = []
     failures: list[PgEphemeralError] = []
-    installed = 0
     for choice in order:
         if choice is not BackendChoice.EMBEDDED and shutil.which(choice.value) is None:
             reasons.append(f"{choice.value}: not installed")
             continue
-        installed += 1
         if choice is BackendChoice.EMBEDDED and (script := _script_of(definition)) is not None:
             reasons.append(f"embedded: seed {script!r} is a container-script, which needs an engine")
             continue
@@ -93,13 +91,16 @@ def _first_that_works(definition: Definition, order: tuple[BackendChoice, ...]) 
         except PgEphemeralError as error:
             reasons.append(f"{choice.value}: {error.message}")
             failures.append(error)
-    if len(failures) == installed == 1:
-        # Nothing else is installed: what is wrong with the one that is, is what is wrong.
-        raise failures[0]
+    # Where only one can be asked, what helps that one is what helps.
+    only = failures[0] if len(failures) == 1 else None
+    otherwise = (
+        ", or install PostgreSQL: pip install 'pg-ephemeral[embedded]'" if _script_of(definition) is None else ""
+    )
     raise BackendError(
         "no backend works here: " + "; ".join(reasons),
-        hint="start docker or podman, or install PostgreSQL: pip install 'pg-ephemeral[embedded]'",
-    )
+        hint=(only and only.hint) or f"start docker or podman{otherwise}",
+        detail=None if only is None else only.detail,
+    ) from only
 
 
 def _script_of(definition: Definition) -> str | None:

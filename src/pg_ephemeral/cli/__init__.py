@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from pg_ephemeral import terminal
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.signals import Signals
 from pg_ephemeral.cli.tree import PROGRAM, program
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What is no error of ours and no usage error is a bug and is raised.
     """
+    terminal.complete_descriptors()
     if _COMPLETION_VARIABLE in os.environ:
         program.main(prog_name=PROGRAM, complete_var=_COMPLETION_VARIABLE)
     signals = Signals()

@@ -41,7 +41,7 @@ def populate(context: click.Context, *, as_json: bool) -> None:
 
     cache = opened_cache(context)
     with shown_progress(quiet=global_options_of(context).quiet) as progress:
-        stages.populate_only(cache, progress=progress)
+        cache = stages.populate_only(cache, progress=progress)
     _show(stages.status(cache), as_json=as_json)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from pg_ephemeral import process
@@ -23,10 +21,12 @@ def run(context: click.Context, command: str, arguments: tuple[str, ...]) -> int
     With the embedded backend it is a program of the installed PostgreSQL, or else of this host.
     """
     from pg_ephemeral.backends.select import select
+    from pg_ephemeral.config import working_directory
 
+    here = working_directory()
     backend = select(some_definition_of(context))
     try:
-        with backend.tool((command, *arguments), directory=Path.cwd()) as invocation:
+        with backend.tool((command, *arguments), directory=here) as invocation:
             return process.foreground(invocation, deaf=backend.builds)
     except ProcessError as error:
         if error.status is not None:

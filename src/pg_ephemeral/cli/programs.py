@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from pg_ephemeral import process
+from pg_ephemeral import process, terminal
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.options import definition_of, global_options_of, instance_option
 from pg_ephemeral.cli.progress_display import shown_progress
@@ -83,7 +82,7 @@ def pgbench(context: click.Context, arguments: tuple[str, ...]) -> int:
     Further arguments are pgbench's own: pg-ephemeral pgbench --initialize
     """
     with _booted(context) as run:
-        return run(("pgbench", *arguments))
+        return run(("pgbench", *arguments), reads=_where(context) is not Context.CONTAINER)
 
 
 @click.command("run-env", context_settings={"allow_interspersed_args": False})
@@ -147,26 +146,33 @@ class Context(Enum):
 class _Runner:
     """Runs programs of one context against one server."""
 
-    def __init__(self, server: Server, where: Context) -> None:
+    def __init__(self, server: Server, where: Context, *, directory: Path | None) -> None:
         self._server = server
         self._where = where
+        self._directory = directory
 
     @property
     def in_container(self) -> bool:
         """Whether they run in a container."""
         return self._server.contained and self._where is not Context.HOST
 
-    def __call__(self, argv: tuple[str, ...], *, stdout: IO[bytes] | None = None) -> int:
-        """Run to the end and return the exit code; one that cannot be started ends us as it would end a shell."""
+    def __call__(self, argv: tuple[str, ...], *, stdout: IO[bytes] | None = None, reads: bool = True) -> int:
+        """Run to the end and return the exit code; one that cannot be started ends us as it would end a shell.
+
+        Our standard input is for whoever comes after a program that does not read it, or whose output is captured.
+        """
+        reads = reads and stdout is None
         try:
-            invocation = self._invocation(argv, captured=stdout is not None)
-            return process.foreground(invocation, stdout=stdout, deaf=self.in_container)
+            invocation = self._invocation(argv, tty=reads and terminal.is_ours())
+            with Path(os.devnull).open("rb") as nothing:
+                stdin = None if reads else nothing
+                return process.foreground(invocation, stdin=stdin, stdout=stdout, deaf=self.in_container)
         except ProcessError as error:
             if error.status is not None:
                 error.exit_code = error.status
             raise
 
-    def _invocation(self, argv: tuple[str, ...], *, captured: bool) -> Invocation:
+    def _invocation(self, argv: tuple[str, ...], *, tty: bool) -> Invocation:
         if not self.in_container:
             environment = self._server.environment()
             if shutil.which(argv[0], path=environment["PATH"]) is None and argv[0] in _CLIENTS:
@@ -176,12 +182,9 @@ class _Runner:
                     hint=f"without host before it, {argv[0]} is taken from the image",
                 )
             return self._server.program(argv) if not self._server.contained else Invocation(argv=argv, env=environment)
-        # A terminal of its own needs both of ours: one for what is typed, one for what is shown.
-        terminal = not captured and sys.stdin.isatty() and sys.stdout.isatty()
-        directory = Path.cwd() if self._where is Context.BARE else None
         # By way of a shell, which tells a program that is not there as shells do; engines have numbers of their own for
         # that, and some say why on stdout.
-        return self._server.program(("sh", "-c", 'exec "$@"', "sh", *argv), directory=directory, tty=terminal)
+        return self._server.program(("sh", "-c", 'exec "$@"', "sh", *argv), directory=self._directory, tty=tty)
 
 
 _CLIENTS = frozenset({"psql", "pgbench", "pg_dump"})
@@ -189,15 +192,16 @@ _CLIENTS = frozenset({"psql", "pgbench", "pg_dump"})
 
 @contextmanager
 def _booted(context: click.Context) -> Iterator[_Runner]:
+    from pg_ephemeral.config import working_directory
     from pg_ephemeral.lifecycle import boot
 
     where = _where(context)
-    directories = [Path.cwd()] if where is Context.BARE else []
+    here = working_directory() if where is Context.BARE else None
     with (
         shown_progress(quiet=global_options_of(context).quiet) as progress,
-        boot(definition_of(context), directories=directories, progress=progress) as server,
+        boot(definition_of(context), directories=[here] if here else [], progress=progress) as server,
     ):
-        yield _Runner(server, where)
+        yield _Runner(server, where, directory=here)
 
 
 def _where(context: click.Context) -> Context:

@@ -46,7 +46,7 @@ class Config:
     def default(cls, *, overrides: Overrides = NO_OVERRIDES, directory: Path | None = None) -> Self:
         """The one instance ``main`` of no file at all, in ``directory``: without one, the working directory."""
         settings = FileSettings(settings=Settings())
-        where = directory.resolve() if directory is not None else _working_directory()
+        where = directory.resolve() if directory is not None else working_directory()
         return cls(path=None, instances=_definitions(settings, overrides, directory=where, document=None))
 
     def definition(self, name: str = DEFAULT_INSTANCE) -> Definition:
@@ -104,7 +104,7 @@ def load(
     """
     if path is not None:
         return _load(Path(path), shown=str(path), overrides=overrides)
-    start = search_from if search_from is not None else _working_directory()
+    start = search_from if search_from is not None else working_directory()
     found = find(start)
     if found is None:
         return Config.default(overrides=overrides, directory=start)
@@ -121,7 +121,8 @@ def _load(path: Path, *, shown: str, overrides: Overrides) -> Config:
     )
 
 
-def _working_directory() -> Path:
+def working_directory() -> Path:
+    """Where we are. Raises ``ConfigError`` when that was removed."""
     try:
         return Path.cwd()
     except FileNotFoundError as error:
@@ -130,7 +131,7 @@ def _working_directory() -> Path:
 
 def _shown(path: Path) -> str:
     """What to call a file: relative to the working directory when it is in it."""
-    here = _working_directory()
+    here = working_directory()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 

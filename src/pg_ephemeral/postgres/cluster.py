@@ -11,10 +11,13 @@ import re
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from pg_ephemeral.errors import ServerError
+from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.paths import socket_parent, unusable
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.account import Account
@@ -45,6 +48,8 @@ _LOG_LINES = 15
 
 #: Where we connect while the wanted database may not exist yet: every new one is copied from it, so that it is there.
 _MAINTENANCE = "template1"
+
+_Connected = TypeVar("_Connected")
 
 
 class Cluster:
@@ -95,8 +100,7 @@ class Cluster:
 
         Raises ``ClientError``.
         """
-        conninfo = self.control_of(_MAINTENANCE)
-        with client.connect_unhindered(conninfo, lock_timeout=client.LOCK_TIMEOUT) as connection:
+        with self._somewhere(partial(client.connect_unhindered, lock_timeout=client.LOCK_TIMEOUT)) as connection:
             self._admit(connection, seeding=seeding)
 
     def stop(self) -> None:
@@ -227,8 +231,6 @@ class Cluster:
         assert self._keeper is not None  # noqa: S101 -- called after _launch
         deadline = time.monotonic() + self.settings.timeout
         listening = self._place.sockets / f".s.PGSQL.{self._place.port}"
-        # It is not asked for yet, but without one libpq would look into the caller's password file.
-        bootstrap = control(self.settings, self._place, database=_MAINTENANCE, password=self._password)
         while True:
             if self._keeper.ended(within=_POLL):
                 raise ServerError(
@@ -244,9 +246,16 @@ class Cluster:
                     hint="raise wait_available_timeout if it only needs longer",
                 )
             if listening.exists():
-                connection = client.try_connect(bootstrap, timeout=left)
+                connection = self._somewhere(partial(client.try_connect, timeout=left))
                 if connection is not None:
                     return connection
+
+    def _somewhere(self, connect: Callable[[Conninfo], _Connected]) -> _Connected:
+        """Connect where that can be done for certain, or in the wanted database if a seed has closed the other one."""
+        try:
+            return connect(self.control_of(_MAINTENANCE))
+        except ClientError:
+            return connect(self.control)
 
     def _make_database(self, connection: Client) -> None:
         """Make the wanted database, if it is not there."""

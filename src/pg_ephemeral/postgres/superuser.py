@@ -10,6 +10,8 @@ _UNEXPIRE = "UPDATE pg_catalog.pg_authid SET rolvaliduntil = NULL WHERE rolname 
 def give_password(user: str, verifier: str) -> tuple[str, ...]:
     """Let ``user`` in with the password of this verifier, also if its time is over."""
     return (
+        # Or that module, if it is loaded, would keep the next statement in a file of the data directory.
+        "SET pg_stat_statements.track_utility TO off",
         f"ALTER ROLE {quote_identifier(user)} PASSWORD {quote_literal(verifier)}",
         _UNEXPIRE.format(user=quote_literal(user)),
     )

@@ -40,9 +40,8 @@ def sync(cache: Cache, *, strict: bool = False, progress: Progress = silent) -> 
 
 def _build_and_push(cache: Cache, progress: Progress) -> PushReport:
     """Once more when somebody removes a stage in between."""
-    populate_only(cache, progress=progress)
+    cache = populate_only(cache, progress=progress)
     try:
         return push(cache, progress=progress)
     except StageGone:
-        populate_only(cache, progress=progress)
-        return push(cache, progress=progress)
+        return push(populate_only(cache, progress=progress), progress=progress)

@@ -1,6 +1,7 @@
 """Where a container's published port is reached from here: on loopback, on a remote engine's host, or beside us.
 
-Read from what the engines' own clients read, without asking them: variables, docker's context files.
+Read from what the engines' own clients read, without asking them: variables, docker's context files. Beside us it takes
+a look, see ``beside``.
 """
 
 from __future__ import annotations
@@ -21,24 +22,27 @@ from pg_ephemeral.postgres.server_settings import LOOPBACK
 #: The host to connect to, for engines whose ports come out elsewhere than we would look.
 VARIABLE = "PG_EPHEMERAL_ENGINE_HOST"
 
-_ANY = "0.0.0.0"  # noqa: S104 -- asked for only where the engine is on another host than we are
+#: Asked for only where the engine is on another host than we are.
+_ANY, _ANY6 = "0.0.0.0", "::"  # noqa: S104
 _IN_A_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where to publish the port, and the IP address to connect to.
+    """Where to publish the port, and the IP address to connect to; None is the container's own.
 
-    ``beside``: we may be in a container ourselves, so that a port on loopback may not be on ours; then the container's
-    own address, on the network of the engine's containers, is the other place to try.
+    ``beside``: we may be in a container ourselves, and have to look. ``advice`` is what to do when
+    the port is not reached.
     """
 
     publish: str
-    connect: str
+    connect: str | None
     beside: bool = False
+    advice: str = f"if the engine is on another host, set {VARIABLE} to that"
 
 
-_LOCAL = Address(publish=LOOPBACK, connect=LOOPBACK)
+#: Of an engine whose ports are on our own loopback.
+LOCAL = Address(publish=LOOPBACK, connect=LOOPBACK)
 
 
 def docker_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
@@ -46,8 +50,7 @@ def docker_address(environment: Mapping[str, str], *, inside: bool | None = None
 
     ``inside`` says whether we run in a container ourselves, beside those we start.
     """
-    endpoint = environment.get("DOCKER_HOST") or _context_endpoint(environment)
-    return _address(environment, endpoint, inside=inside)
+    return _address(environment, docker_endpoint(environment), inside=inside)
 
 
 def podman_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
@@ -60,26 +63,36 @@ def podman_address(environment: Mapping[str, str], *, inside: bool | None = None
 def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | None) -> Address:
     chosen = environment.get(VARIABLE)
     if chosen:
-        address = _resolve(chosen, said_by=VARIABLE)
-        return _LOCAL if _is_loopback(address) else Address(publish=_ANY, connect=address)
+        return _remote(_resolve(chosen, said_by=VARIABLE))
     try:
         parts = urlsplit(endpoint)
     except ValueError as error:
         raise BackendError(f"the engine's address {endpoint!r} cannot be read: {error}") from error
     if parts.scheme in {"tcp", "ssh", "http", "https"} and parts.hostname:
-        address = _resolve(parts.hostname, said_by=f"the engine's address {parts.scheme}://{parts.hostname}")
-        if not _is_loopback(address):
-            return Address(publish=_ANY, connect=address)
-        return _LOCAL
+        return _remote(_resolve(parts.hostname, said_by=f"the engine's address {parts.scheme}://{parts.hostname}"))
     if inside if inside is not None else any(path.exists() for path in _IN_A_CONTAINER):
         return Address(publish=LOOPBACK, connect=LOOPBACK, beside=True)
-    return _LOCAL
+    return LOCAL
 
 
-def _context_endpoint(environment: Mapping[str, str]) -> str:
-    """The endpoint of docker's current context; empty for the default one, or when there is nothing to be read."""
+def _remote(address: str) -> Address:
+    known = ipaddress.ip_address(address.partition("%")[0])
+    if known.is_loopback:
+        return LOCAL
+    return Address(publish=_ANY if known.version == 4 else _ANY6, connect=address)
+
+
+def docker_configuration(environment: Mapping[str, str]) -> Path:
+    """The directory in which docker's command keeps its configuration."""
     home = environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 -- it never raises
-    directory = Path(environment.get("DOCKER_CONFIG") or Path(home) / ".docker")
+    return Path(environment.get("DOCKER_CONFIG") or Path(home) / ".docker")
+
+
+def docker_endpoint(environment: Mapping[str, str]) -> str:
+    """Where docker's command finds its engine; empty for the default place, or when there is nothing to be read."""
+    if environment.get("DOCKER_HOST"):
+        return environment["DOCKER_HOST"]
+    directory = docker_configuration(environment)
     try:
         name = environment.get("DOCKER_CONTEXT")
         if not name:
@@ -100,8 +113,5 @@ def _resolve(host: str, *, said_by: str) -> str:
             f"{said_by}: {host!r} has no address: {error}",
             hint=f"set {VARIABLE} to the host at which published ports are reached",
         ) from error
-    return str(found[0][4][0])
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    # Engines publish on addresses of the fourth version everywhere, and on those of the sixth where they are set up to.
+    return str(min(found, key=lambda one: one[0] is not socket.AF_INET)[4][0])

@@ -6,7 +6,14 @@ import os
 import re
 from dataclasses import dataclass
 
-from pg_ephemeral.backends.engine.commands import Arguments, ImageFacts, is_absent, read_images
+from pg_ephemeral.backends.engine.commands import (
+    Arguments,
+    ImageFacts,
+    is_absent,
+    is_no_container,
+    read_images,
+    remove,
+)
 from pg_ephemeral.backends.engine.dialect import Dialect
 from pg_ephemeral.backends.engine.watched import Prompted, watched
 from pg_ephemeral.errors import BackendError, ProcessError
@@ -42,13 +49,23 @@ class EngineClient:
 
     def images(self, names: tuple[str, ...]) -> tuple[ImageFacts, ...]:
         """Those of these images that are there, in one call. Raises ``BackendError``."""
-        if not names:
-            return ()
+        return read_images(self.describe(names)) if names else ()
+
+    def describe(self, names: tuple[str, ...]) -> bytes:
+        """The same as the engine writes it."""
         arguments = ("image", "inspect", *names)
         done = self.try_call(arguments)
         if done.status != 0 and not is_absent(done.message):
             raise self.error(arguments, done.message)
-        return read_images(done.stdout)
+        return done.stdout
+
+    def remove_container(self, name: str) -> bool:
+        """Remove it, running or not, with its volumes; whether it is not there any more. Never raises."""
+        try:
+            done = self.try_call(remove(name))
+        except ProcessError:
+            return False
+        return done.status == 0 or is_no_container(done.message)
 
     def pull(self, name: str) -> None:
         """Fetch an image, showing the engine's own progress. Raises ``BackendError``."""

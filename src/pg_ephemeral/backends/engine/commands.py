@@ -36,6 +36,11 @@ _ABSENT = re.compile(
 )
 #: What they say beside the matter, on the same stream.
 _NOISE = re.compile(r'time="[^"]*" level=(?:debug|info|warning) |WARN(?:ING:|\[)|Emulate Docker CLI using podman')
+#: What they say of a directory to mount that is not on their machine, or, of a virtual one, not shared with it.
+_UNSEEN = re.compile(
+    r"(?:bind |bind mount )source path does not exist|statfs .*no such file|error checking path|mounts denied",
+    re.IGNORECASE,
+)
 _NO_CONTAINER = re.compile(r"no such container|no container with name or id", re.IGNORECASE)
 #: Engines say to the nanosecond what datetime reads to the microsecond.
 _BELOW_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
@@ -87,6 +92,7 @@ def run(
     env: Mapping[str, str],
     publish: Publish,
     binds: Iterable[Bind] = (),
+    extra: Arguments = (),
 ) -> Arguments:
     """Run a server's container in the foreground, its standard streams ours, and remove it when it ends.
 
@@ -98,10 +104,14 @@ def run(
         words += ["--env", f"{key}={value}"]
     for key, value in sorted(labels.items()):
         words += ["--label", f"{key}={value}"]
-    words += ["--publish", publish.render()]
-    for bind in binds:
-        words += ["--mount", bind.render()]
+    words += [*extra, "--publish", publish.render(), *_mounted(binds)]
     return (*words, "--entrypoint", entrypoint, image, *command)
+
+
+def _mounted(binds: Iterable[Bind]) -> list[str]:
+    """The options that make directories visible, under SELinux too: it would have them labelled for good instead."""
+    words = [word for bind in binds for word in ("--mount", bind.render())]
+    return ["--security-opt", "label=disable", *words] if words else []
 
 
 def run_tool(
@@ -121,7 +131,7 @@ def run_tool(
         words += ["--label", f"{key}={value}"]
     for variable in sorted(passed):
         words += ["--env", variable]
-    words += ["--mount", Bind(directory=directory).render(), "--workdir", str(directory)]
+    words += [*_mounted([Bind(directory=directory)]), "--workdir", str(directory)]
     return (*words, "--entrypoint", command[0], image, *command[1:])
 
 
@@ -154,6 +164,8 @@ def changes(labels: Mapping[str, str], base: ImageFacts, *, quote: Callable[[str
     words += [f"ENTRYPOINT {json.dumps(list(base.entrypoint))}", f"CMD {json.dumps(list(base.command))}"]
     # Without a user in the image, root is meant.
     words.append(f"USER {base.user or '0'}")
+    if base.directory:
+        words.append(f"WORKDIR {quote(base.directory)}")
     return tuple(word for change in words for word in ("--change", change))
 
 
@@ -164,7 +176,10 @@ def commit(container: str, image: str, change: Arguments, *, extra: Arguments = 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What ``image inspect`` says. ``layers`` are the digests of uncompressed layers, ``size`` is in bytes."""
+    """What ``image inspect`` says. ``layers`` are the digests of uncompressed layers, ``size`` is in bytes.
+
+    ``user`` and ``directory`` are whose its programs are and where they run, if that is not root's and not at the root.
+    """
 
     id: str
     names: tuple[str, ...]
@@ -173,6 +188,7 @@ class ImageFacts:
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
     user: str
+    directory: str
     layers: tuple[str, ...]
     platform: str
     created: float
@@ -185,6 +201,20 @@ def read_images(output: bytes) -> tuple[ImageFacts, ...]:
         return tuple(read_description(document) for document in json.loads(output or b"[]"))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(f"the engine's description of an image cannot be read: {error!r}") from error
+
+
+def is_podmans(output: bytes) -> bool:
+    """Whether a description of images is Podman's, which says identifiers without their algorithm.
+
+    Raises ``BackendError``, as ``read_images`` does.
+    """
+    read_images(output)
+    return any(not document["Id"].startswith("sha256:") for document in json.loads(output or b"[]"))
+
+
+def is_podmans_version(output: bytes) -> bool:
+    """Whether ``--version`` was answered by Podman, which goes by the name it is called; Docker's has a capital."""
+    return re.match(rb"(?:podman|docker) version \d", output) is not None
 
 
 def read_description(document: dict[str, Any]) -> ImageFacts:
@@ -200,6 +230,7 @@ def read_description(document: dict[str, Any]) -> ImageFacts:
         entrypoint=_words(config.get("Entrypoint")),
         command=_words(config.get("Cmd")),
         user=config.get("User") or "",
+        directory=(config.get("WorkingDir") or "").rstrip("/"),
         layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
         platform=_platform(document["Os"], document["Architecture"], document.get("Variant")),
         created=datetime.fromisoformat(created).timestamp(),
@@ -226,6 +257,11 @@ def is_absent(message: str) -> bool:
 def is_no_container(message: str) -> bool:
     """Whether an engine complains of a container that is not there."""
     return bool(_NO_CONTAINER.search(message))
+
+
+def is_unseen(message: str) -> bool:
+    """Whether an engine complains of a directory of this host that it does not see."""
+    return bool(_UNSEEN.search(message))
 
 
 def remove(container: str) -> Arguments:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from pg_ephemeral.backends.engine import proxies
 from pg_ephemeral.backends.engine.address import docker_address
 from pg_ephemeral.backends.engine.dialect import Dialect
+from pg_ephemeral.backends.engine.podman import PODMAN
+from pg_ephemeral.errors import CacheError
 
 
 def _says_rootless(options: str) -> bool:
@@ -14,7 +18,15 @@ def _says_rootless(options: str) -> bool:
 
 
 def _quote(text: str) -> str:
-    """A word of a Dockerfile in double quotes, in which ``\\``, ``"`` and ``$`` would mean something."""
+    """A word of a Dockerfile in double quotes, in which ``\\``, ``"`` and ``$`` would mean something.
+
+    Raises ``CacheError`` for what would be another line of it.
+    """
+    if "\n" in text or "\r" in text:
+        raise CacheError(
+            f"docker cannot write a label with {text!r} on a stage: it has a line break",
+            hint="podman can, and the embedded backend",
+        )
     return '"' + re.sub(r'([\\"$])', r"\\\1", text) + '"'
 
 
@@ -32,5 +44,13 @@ DOCKER = Dialect(
     plain_http=(),
     quote=_quote,
     address=docker_address,
+    proxies=proxies.of_docker,
+    without_proxies=proxies.docker_without,
+    credentials="docker",
+    platform=("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}"),
+    platform_variable="DOCKER_DEFAULT_PLATFORM",
+    fetched_from="",
     start_hint="is its daemon running, and may you use it? docker info tells more",
+    # As the package podman-docker has it.
+    stand_in=replace(PODMAN, program="docker"),
 )

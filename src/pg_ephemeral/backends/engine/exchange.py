@@ -76,7 +76,7 @@ class _Exchange:
         self._unsettled: set[Reference] = set()
 
     def probe(self, references: Collection[Reference]) -> Mapping[Reference, Finding]:
-        findings = registry_access.probe(self._client.dialect.program, references)
+        findings = registry_access.probe(self._client.dialect.credentials, references)
         for reference, finding in findings.items():
             (self._unsettled.add if self.may_reach(reference, finding) else self._unsettled.discard)(reference)
         return findings

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pg_ephemeral.backends.base import ServerSpec
 from pg_ephemeral.backends.engine import commands
-from pg_ephemeral.backends.engine.address import VARIABLE, Address
+from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
-from pg_ephemeral.backends.engine.inside import Ended, Inside, quoted
+from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.errors import ClientError, SeedFailed, ServerError
@@ -41,6 +41,7 @@ STOP_TIMEOUT = 60.0
 _ADDED_INIT_SCRIPT = 111
 _RUN_SCRIPT = f"""
 umask 022
+while IFS= read -r line && [ -n "$line" ]; do export "$line"; done
 scripts() {{ ls -A /docker-entrypoint-initdb.d 2>/dev/null; }}
 before=$(scripts)
 script=$(mktemp) && cat >"$script" && sh -e "$script" </dev/null
@@ -99,8 +100,11 @@ class EngineHandle:
         #: The stage that the stopped server holds, and whether the cluster was made in this very container.
         self.stage: Reference | None = None
         self.made_cluster = False
+        #: Where its port is reached.
+        self.address = address
         self._client = client
-        self._address = address
+        self._port: int | None = None
+        self._closed = False
         self._caller = caller
         self._password = ""
         self._endpoint = NetworkEndpoint(host="127.0.0.1", port=_PORT)
@@ -119,8 +123,9 @@ class EngineHandle:
         self._password = random_password()
         self._send_files()
         self.inside.order("user", quoted(spec.superuser))
+        self.inside.order("database", quoted(spec.database))
         if fresh:
-            self.inside.order("init", quoted(spec.database))
+            self.inside.order("init")
         fixed = _FIXED | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))
@@ -128,7 +133,7 @@ class EngineHandle:
     def await_server(self, *, fresh: bool) -> None:
         """Wait until the server answers. Raises ``ServerError`` with its last log lines."""
         # The engine is asked while the server starts.
-        self._endpoint = self._published()
+        self._endpoint = self._reached()
         self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
 
     def admit(self, *, seeding: bool) -> None:  # noqa: ARG002 -- inside, the socket is open to all there are
@@ -153,16 +158,26 @@ class EngineHandle:
         self.inside.order("tidy", *filter(None, [since]))
         self.inside.expect("tidied", within=within)
 
-    def close(self) -> None:
-        """End the container and remove what was kept for it on this side; does nothing the second time."""
-        self.inside.close()
-        self.run.close()
+    def close(self, *, within: float = STOP_TIMEOUT) -> None:
+        """End the container and remove what was kept for it on this side; does nothing the second time.
+
+        What the engine cannot remove, a later sweep will know of.
+        """
+        if self._closed:
+            return
+        gone = False
+        try:
+            gone = self.inside.close(within=within) or self._client.remove_container(self.name)
+        finally:
+            self._closed = True
+            self.run.end(done=gone)
 
     def replace_with(self, other: EngineHandle) -> None:
         """Be the other container from now on; this one's own ends."""
         self.close()
         self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
-        self.mounted = other.mounted
+        self.mounted, self.address, self._port = other.mounted, other.address, other._port
+        self._closed = False
         self.made_cluster = False
         self._root = None
 
@@ -219,8 +234,12 @@ class EngineHandle:
         return self._inside((name, *arguments), directory=there, user=None, tty=False)
 
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
-        """A program in the container, connected by its environment; with ``directory``, there and as the caller."""
-        return self._inside(argv, directory=directory, user=None if directory is None else self._caller(), tty=tty)
+        """A program in the container, connected by its environment; with ``directory``, there and as the caller.
+
+        Else where and as whom the image says, and not as root, as whom we run the container.
+        """
+        user = (self.base.user or None) if directory is None else self._caller()
+        return self._inside(argv, directory=directory, user=user, tty=tty)
 
     def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """Run a script as root beside the stopped server; what it prints goes to our stderr.
@@ -231,7 +250,9 @@ class EngineHandle:
         # From a file, so that what the script runs may read its standard input, which is empty.
         argv = ("sh", "-c", _RUN_SCRIPT)
         call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
-        status = guarded(call, stdin=[script.encode()], timeout=timeout)
+        proxies = self._client.dialect.proxies(os.environ).items()
+        variables = "".join(f"{name}={value}\n" for name, value in proxies if "\n" not in value)
+        status = guarded(call, stdin=[f"{variables}\n{script}".encode()], timeout=timeout)
         if status == _ADDED_INIT_SCRIPT:
             raise SeedFailed(
                 f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
@@ -267,9 +288,7 @@ class EngineHandle:
         try:
             self.inside.expect("ready", within=timeout)
             while (connection := postgres.try_connect(self.control)) is None:
-                if self._address.beside and self._endpoint.port != _PORT:
-                    self._endpoint = self._at(self._own_address(), _PORT)
-                elif self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
+                if self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
                     raise self._unreachable()
             connection.close()
         except Ended as error:
@@ -278,31 +297,49 @@ class EngineHandle:
                 detail=self.recent_log() or None,
                 hint="the log lines above are the server's own; a parameter it does not accept is the usual cause",
             ) from error
+        except ClientError as error:
+            if error.sqlstate is not None:
+                raise
+            raise self._unreachable(error.message) from error
+        except Late as error:
+            raise ServerError(
+                f"PostgreSQL did not accept a connection within {timeout:g} s",
+                detail=self.recent_log() or None,
+                hint="raise wait_available_timeout if it only needs longer",
+            ) from error
         except ServerError as error:
             if error.detail is None:
                 error.detail = self.recent_log() or None
-            error.hint = error.hint or "raise wait_available_timeout if it only needs longer"
             raise
 
-    def _unreachable(self) -> ServerError:
+    def _unreachable(self, reason: str | None = None) -> ServerError:
         endpoint = self._endpoint
         return ServerError(
             f"the server answers in its container, but not at {endpoint.host_addr or endpoint.host}:{endpoint.port}",
-            hint=f"if the engine is on another host, set {VARIABLE} to that",
+            detail=reason,
+            hint=self.address.advice,
         )
 
-    def _published(self) -> NetworkEndpoint:
-        port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
-        if port is None:
-            raise ServerError(f"container {self.name} publishes no port")
-        return self._at(self._address.connect, port)
+    def _reached(self) -> NetworkEndpoint:
+        if self.address.connect is None:
+            return self._at(self.own_address(), _PORT)
+        return self._at(self.address.connect, self.published_port())
 
     def _at(self, host: str, port: int) -> NetworkEndpoint:
         if self.spec.tls is None:
             return NetworkEndpoint(host=host, port=port)
         return NetworkEndpoint(host=self.spec.tls, port=port, host_addr=host)
 
-    def _own_address(self) -> str:
+    def published_port(self) -> int:
+        """On the engine's host. Raises ``ServerError`` and ``BackendError``."""
+        if self._port is None:
+            self._port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
+        if self._port is None:
+            raise ServerError(f"container {self.name} publishes no port")
+        return self._port
+
+    def own_address(self) -> str:
+        """On the engine's own network. Raises ``ServerError`` and ``BackendError``."""
         form = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
         found = self._client.call(("container", "inspect", "--format", form, self.name)).decode().split()
         if not found:

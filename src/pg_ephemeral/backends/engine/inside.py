@@ -15,15 +15,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from pg_ephemeral.errors import ServerError
-from pg_ephemeral.process import Invocation, spawn
+from pg_ephemeral.process import Invocation, ended, spawn
 
 SCRIPT = Path(__file__).with_name("inside.sh").read_text(encoding="utf-8")
 
 _LOG_LINES = 15
 
+#: For the engine to remove a container whose script has ended, in seconds.
+_END_TIMEOUT = 60.0
+
 
 class Ended(ServerError):
     """The container, or the server in it, ended while something was expected of it."""
+
+
+class Late(ServerError):
+    """No answer came in time."""
 
 
 class Inside:
@@ -49,7 +56,8 @@ class Inside:
     def expect(self, answer: str, *, within: float) -> str:
         """Wait for this answer, at most ``within`` seconds; return what follows it on its line.
 
-        Raises ``Ended`` when it will not come any more, and ``ServerError`` for an error instead of it or none in time.
+        Raises ``Ended`` when it will not come any more, ``Late`` for none in time, and ``ServerError`` for an error
+        instead of it.
         """
         deadline = time.monotonic() + within
         while True:
@@ -57,7 +65,7 @@ class Inside:
             if line is None:
                 if self.closed:
                     raise Ended("the container ended unexpectedly", detail=self.recent_log() or None)
-                raise ServerError(f"no answer from inside the container within {within:g} s")
+                raise Late(f"no answer from inside the container within {within:g} s")
             word, _, rest = line.partition(" ")
             if word == "ended":
                 self.serving = False
@@ -95,7 +103,8 @@ class Inside:
 
     def file(self, name: str, text: str) -> None:
         """Make a file in the memory of the container."""
-        self._say(f"file {name}\n{text.rstrip(chr(10))}\n.\n")
+        lines = (f".{line}" if line.startswith(".") else line for line in text.rstrip("\n").split("\n"))
+        self._say("\n".join((f"file {name}", *lines, ".\n")))
 
     def start(self, words: Iterable[str]) -> None:
         """Run the server with these words for a command line."""
@@ -104,13 +113,19 @@ class Inside:
         self._started = self.serving = True
         self.order("start", *map(quoted, words))
 
-    def close(self) -> None:
-        """End the container, and wait until the engine has removed it."""
+    def close(self, *, within: float = _END_TIMEOUT) -> bool:
+        """End the container; whether the engine says that it has, and has removed it.
+
+        Its client is killed if it does not end in that many seconds.
+        """
         with suppress(OSError):
             self._orders.close()
-        self._client.wait()
+        if not ended(self._client, within=within):
+            self._client.kill()
+            self._client.wait()
         self._answers.close()
         self.serving = False
+        return self._client.returncode == 0
 
     def recent_log(self, lines: int = _LOG_LINES) -> str:
         """The last lines of what the server, or the engine's client, wrote since the last start."""

@@ -5,9 +5,11 @@
 # output, a line each; what programs say goes to standard error. Nothing secret is in an argument or in the environment:
 # certificates and the password's verifier come in as files, and lie in memory, where a commit does not find them.
 #
-#   file NAME         the following lines, up to one with a dot alone, are the file NAME in $memory
+#   file NAME         the following lines, up to one with a dot alone, are the file NAME in $memory; of a line that
+#                     begins with a dot, that dot is no part
 #   user NAME         who the superuser is
-#   init DB           no cluster yet: the image's entry point is to make it, with this database
+#   database NAME     where to connect
+#   init              no cluster yet: the image's entry point is to make it, with this database
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
 #   admit             give the superuser the password again
 #   stop | quit       tell the server to shut down, cleanly or at once
@@ -23,6 +25,7 @@ sockets=/var/run/postgresql
 newline='
 '
 user=postgres
+database=postgres
 fresh=
 
 say() {
@@ -32,7 +35,7 @@ say() {
 # The user that runs the server reads the files in memory; nobody else in here is anybody's concern.
 receive() {
     while IFS= read -r line && [ "$line" != . ]; do
-        printf '%s\n' "$line"
+        printf '%s\n' "${line#.}"
     done >"$memory/$1"
     if [ -e "$PGDATA/PG_VERSION" ]; then
         chown "$(stat -c %u:%g "$PGDATA/PG_VERSION")" "$memory/$1"
@@ -49,10 +52,11 @@ major() {
 init() {
     fresh=yes
     version=$(major)
+    if [ "${version:-99}" -lt 13 ]; then say "error the image has PostgreSQL $version; the oldest that works is 13"; fi
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
     if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
     if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
-    export POSTGRES_USER="$user" POSTGRES_DB="$1" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
+    export POSTGRES_USER="$user" POSTGRES_DB="$database" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
     export POSTGRES_INITDB_ARGS="$options ${POSTGRES_INITDB_ARGS-}"
 }
 
@@ -83,41 +87,57 @@ start() {
     ready &
 }
 
-# No default of the server, of the database or of the role, and no log, is to get between us and the superuser.
+# For the statement with the verifier: no default of the server, of the database or of the role is to hinder it, and it is
+# written down nowhere, neither in the log nor in the file that a module of the server keeps of statements.
 unhindered() {
     version=$(major)
     options='-c role=none -c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=10s'
     if [ "$version" -ge 14 ]; then options="$options -c idle_session_timeout=0"; fi
     if [ "$version" -ge 17 ]; then options="$options -c transaction_timeout=0"; fi
     options="$options -c log_statement=none -c log_min_duration_statement=-1 -c log_duration=off"
+    options="$options -c log_min_error_statement=panic -c pg_stat_statements.track_utility=off"
 }
 
 # Told apart from the server that the entry point runs for a while to make the cluster: that one listens on no port.
 listening() {
-    [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || pg_isready --quiet --host=127.0.0.1 --port=5432; }
+    [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || listening_by_tcp; }
 }
 
-# Give the superuser the password we were sent the verifier of; status 2: the server does not accept connections.
+# The kernel's tables have a line for each socket: its address and port in hexadecimal, the other end's, its state.
+listening_by_tcp() {
+    for table in /proc/net/tcp /proc/net/tcp6; do
+        while read -r _ here _ state _; do
+            case "${here##*:} $state" in '1538 0A') return 0 ;; esac
+        done <"$table"
+    done 2>/dev/null
+    return 1
+}
+
+# Give the superuser the password we were sent the verifier of, by way of database $1. Status 2: it takes no connections.
 password() {
-    PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
-        --dbname=template1 --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
+    PGDATABASE=$1 PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
+        --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
 }
 
+# A seed may have closed one database or another to connections.
 admit() {
-    if password; then say admitted; else say "error $(head -n 1 "$memory/error")"; fi
+    if password "$database" || password template1; then say admitted; else say "error $(head -n 1 "$memory/error")"; fi
 }
 
 # Once the server answers, the superuser gets its password.
 ready() {
+    target=$database
     while [ -e "$memory/running" ]; do
         if listening; then
-            password
+            password "$target"
             case $? in
                 0)
                     say ready
                     return
                     ;;
-                2) ;; # not accepting yet
+                2) # not accepting yet, or not in this database
+                    if [ "$target" = template1 ]; then target=$database; else target=template1; fi
+                    ;;
                 *)
                     say "error $(head -n 1 "$memory/error")"
                     return
@@ -128,8 +148,11 @@ ready() {
     done
 }
 
+# The server itself, which says where it is: an entry point that waits for it may not hand signals on.
 signal() {
-    if [ -e "$memory/running" ]; then kill -"$1" "$(cat "$memory/pid")"; fi
+    if [ -e "$memory/running" ]; then
+        kill -"$1" "$(head -n 1 "$PGDATA/postmaster.pid")" || kill -"$1" "$(cat "$memory/pid")"
+    fi 2>/dev/null
 }
 
 between() {
@@ -169,7 +192,8 @@ while IFS= read -r order; do
     case $order in
         'file '*) receive "${order#file }" ;;
         'user '*) eval "user=${order#user }" ;;
-        'init '*) eval "init ${order#init }" ;;
+        'database '*) eval "database=${order#database }" ;;
+        init) init ;;
         'start '*) eval "start ${order#start }" ;;
         admit) admit ;;
         stop) signal INT ;;
@@ -178,3 +202,4 @@ while IFS= read -r order; do
         'tidy '*) tidy "${order#tidy }" ;;
     esac
 done
+exit 0

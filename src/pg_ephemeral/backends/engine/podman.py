@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pg_ephemeral.backends.engine import proxies
 from pg_ephemeral.backends.engine.address import podman_address
 from pg_ephemeral.backends.engine.dialect import Dialect
 
@@ -28,5 +29,11 @@ PODMAN = Dialect(
     plain_http=("--tls-verify=false",),
     quote=_quote,
     address=podman_address,
+    proxies=proxies.of_podman,
+    without_proxies=proxies.podman_without,
+    credentials="podman",
+    platform=("info", "--format", "{{.Host.OS}}/{{.Host.Arch}}"),
+    platform_variable="",
+    fetched_from="docker.io/",
     start_hint="podman info tells more",
 )

@@ -18,7 +18,7 @@ from pg_ephemeral.oci.reference import Reference
 _LIMIT = 10.0
 
 
-def remote_facts(reference: Reference, platform: Platform, *, program: str) -> ImageFacts | None:
+def remote_facts(reference: Reference, platform: Platform, *, credentials: str) -> ImageFacts | None:
     """What an engine would say of the image if it had it; None when the registry cannot be asked, or has none."""
     from pg_ephemeral.oci.patience import Patience
     from pg_ephemeral.oci.registry import RegistryStore
@@ -26,7 +26,7 @@ def remote_facts(reference: Reference, platform: Platform, *, program: str) -> I
     from pg_ephemeral.oci.transport import Timeouts
 
     options = replace(
-        registry_access.options(program, reference.name),
+        registry_access.options(credentials, reference.name),
         patience=Patience(tries=2, limit=_LIMIT),
         timeouts=Timeouts(connect=_LIMIT / 2, idle=_LIMIT),
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pg_ephemeral import terminal
 from pg_ephemeral.backends.engine import binds, commands, owner
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.runs import new_run
@@ -36,10 +36,9 @@ def image_program(
                 passed=[variable for variable in os.environ if variable.startswith("PG")],
                 user=user,
                 directory=here,
-                tty=sys.stdin.isatty() and sys.stdout.isatty(),
+                tty=terminal.is_ours(),
             )
         )
     finally:
         # Interrupted, the engine's command may have ended before its container.
-        client.try_call(commands.remove(name))
-        run.close()
+        run.end(done=client.remove_container(name))

@@ -1,0 +1,147 @@
+"""Running servers' containers, and what it means when the engine will not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from pg_ephemeral.backends.base import ServerSpec
+from pg_ephemeral.backends.engine import binds, commands, owner
+from pg_ephemeral.backends.engine.address import Address
+from pg_ephemeral.backends.engine.base_image import BaseImage
+from pg_ephemeral.backends.engine.beside import from_beside
+from pg_ephemeral.backends.engine.client import EngineClient
+from pg_ephemeral.backends.engine.commands import Bind, Publish
+from pg_ephemeral.backends.engine.handle import FILES, EngineHandle
+from pg_ephemeral.backends.engine.images import EngineImages
+from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
+from pg_ephemeral.backends.runs import Run, new_run
+from pg_ephemeral.backends.stage_key import key_of
+from pg_ephemeral.errors import BackendError, ServerError, StageGone
+from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.postgres.client import prepare
+
+#: Beside the server, what an engine may need to start a container on a busy machine, in seconds.
+_START_TIMEOUT = 120.0
+
+
+class Launcher:
+    """Runs containers of one base and its stages, each with a run directory below ``runs``.
+
+    ``caller`` says who inside is the calling user.
+    """
+
+    def __init__(self, base: BaseImage, images: EngineImages, *, runs: Path, caller: Callable[[], str]) -> None:
+        self._base = base
+        self._images = images
+        self._runs = runs
+        self._caller = caller
+
+    def launch(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
+        """Run a container of this stage, or of the base, and return when it is up.
+
+        To ``serve``, its server is told to start by then. Raises ``BackendError``, ``ServerError`` and ``StageGone``;
+        then nothing is left of it.
+        """
+        handle = self._run(source, spec, serve=serve)
+        if not self._address.beside:
+            return handle
+        # The first container shows what is true of all.
+        try:
+            self._address = from_beside(handle.published_port(), handle.own_address)
+        except BaseException:
+            handle.close()
+            raise
+        if self._address.publish == handle.address.publish:
+            handle.address = self._address
+            return handle
+        handle.close()
+        return self._run(source, spec, serve=serve)
+
+    @property
+    def _client(self) -> EngineClient:
+        return self._base.client
+
+    @cached_property
+    def _address(self) -> Address:
+        return self._client.dialect.address(os.environ)
+
+    def _run(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
+        if source is None:
+            self._base.fetch_as_described()
+        run = new_run(self._runs)
+        try:
+            handle = self._started(run, source, spec)
+        except BaseException:
+            run.close()
+            raise
+        try:
+            if serve:
+                handle.order_start(spec, fresh=source is None)
+            prepare()
+            handle.inside.expect("up", within=_START_TIMEOUT)
+        except Ended as error:
+            status, said = handle.inside.status, handle.inside.recent_log()
+            handle.close()
+            raise self._not_run(source, status, said) from error
+        except BaseException:
+            handle.close()
+            raise
+        return handle
+
+    def _started(self, run: Run, source: Reference | None, spec: ServerSpec) -> EngineHandle:
+        """A container that is about to be, unless the engine refuses."""
+        base, name = self._base.facts, commands.container_name(run.path)
+        call = commands.run(
+            self._base.name if source is None else self._images.local_id(source),
+            ("-c", SCRIPT),
+            name=name,
+            entrypoint="sh",
+            labels=owner.labels(),
+            env={"PGDATA": commands.DATA},
+            publish=Publish(address=self._address.publish),
+            binds=_binds(spec),
+            extra=self._client.dialect.without_proxies(os.environ, base.env),
+        )
+        return EngineHandle(
+            client=self._client,
+            address=self._address,
+            name=name,
+            run=run,
+            inside=Inside(self._client.invocation(call), log=run.path / "log"),
+            base=base,
+            origin=base if source is None else self._images.facts(key_of(source)),
+            spec=spec,
+            caller=self._caller,
+        )
+
+    def _not_run(self, source: Reference | None, status: int | None, said: str) -> Exception:
+        """What the engine means that would not run a container."""
+        program = self._client.dialect.program
+        last = next((line for line in reversed(said.splitlines()) if "--help" not in line and line.strip()), "")
+        if source is not None and commands.is_absent(last):
+            self._images.forget(key_of(source))
+            return StageGone(f"stage {source} is gone from {program}", hint="run the command again")
+        if "executable file not found" in said or "not found in $PATH" in said:
+            return BackendError(
+                f"image {self._base.name} cannot be used: it has no shell",
+                hint="use an image made like the official one",
+            )
+        if commands.is_unseen(last):
+            return BackendError(
+                f"{program} cannot show this directory to a container: {last}",
+                hint="the engine does not see this directory, for it runs elsewhere: "
+                "use the host context (pg-ephemeral host ...)",
+            )
+        return ServerError(
+            f"{program} did not run a container: {last or f'status {status}'}",
+            hint=self._address.advice if "assign requested address" in last else self._client.dialect.start_hint,
+        )
+
+
+def _binds(spec: ServerSpec) -> list[Bind]:
+    """What of this host is seen inside. Raises ``BackendError`` for what must not be."""
+    same = [Bind(directory=binds.check(directory)) for directory in spec.directories]
+    return same if spec.files is None else [*same, Bind(directory=spec.files.absolute(), target=FILES)]
