@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pg_ephemeral.backends.base import ServerSpec
 from pg_ephemeral.backends.engine import commands
@@ -53,6 +54,9 @@ exit $status
 
 #: To make a cluster an image may run scripts of its own.
 _INIT_ALLOWANCE = 60.0
+
+#: For programs whose messages are read by us, whatever language the image speaks.
+_UNDERSTOOD: Mapping[str, str] = MappingProxyType({"LC_ALL": "C", "PGCLIENTENCODING": "UTF8", "PG_COLOR": "never"})
 
 _FIXED = {
     "listen_addresses": "*",
@@ -231,7 +235,7 @@ class EngineHandle:
     def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
         """A program of the image. The directory is at another place inside, and there only if it was asked for."""
         there = Path(FILES) if self.mounted.files == directory else None
-        return self._inside((name, *arguments), directory=there, user=None, tty=False)
+        return self._inside((name, *arguments), directory=there, user=None, tty=False, beside=_UNDERSTOOD)
 
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
         """A program in the container, connected by its environment; with ``directory``, there and as the caller.
@@ -262,9 +266,17 @@ class EngineHandle:
         if status != 0:
             raise SeedFailed(f"seed {seed!r}: the script failed in the container: {status_text(status)}", seed=seed)
 
-    def _inside(self, argv: Sequence[str], *, directory: Path | None, user: str | None, tty: bool) -> Invocation:
+    def _inside(
+        self,
+        argv: Sequence[str],
+        *,
+        directory: Path | None,
+        user: str | None,
+        tty: bool,
+        beside: Mapping[str, str] = MappingProxyType({}),
+    ) -> Invocation:
         connection = self.inside_conninfo
-        variables = connection.env() | {URL_VARIABLE: connection.url}
+        variables = connection.env() | {URL_VARIABLE: connection.url} | beside
         arguments = commands.execute(self.name, argv, passed=variables, user=user, directory=directory, tty=tty)
         # The engine's command takes the values from its own environment: they stay out of its arguments.
         environment = without_libpq(os.environ) | variables
