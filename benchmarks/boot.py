@@ -26,9 +26,10 @@ from pathlib import Path
 import psycopg
 
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.cache import open_cache, populate_only
+from pg_ephemeral.cache import open_cache
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.lifecycle import boot
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import account, binaries, parameters
 from pg_ephemeral.postgres.datadir import clone
 

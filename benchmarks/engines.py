@@ -26,8 +26,9 @@ from pg_ephemeral.backends.engine.backend import EngineBackend
 from pg_ephemeral.backends.engine.dialect import Dialect
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.podman import PODMAN
-from pg_ephemeral.cache import open_cache, populate_only, reset
+from pg_ephemeral.cache import open_cache, reset
 from pg_ephemeral.image import ImageWord
+from pg_ephemeral.populate import populate_only
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
 IMAGE = os.environ.get("PG_EPHEMERAL_TEST_IMAGE", "15")

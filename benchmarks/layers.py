@@ -30,12 +30,13 @@ from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.backends.stage_images import StageImages
 from pg_ephemeral.backends.stage_intake import receive
 from pg_ephemeral.backends.stages import Stages
-from pg_ephemeral.cache import open_cache, populate_only
+from pg_ephemeral.cache import open_cache
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.oci.layout import Layout
 from pg_ephemeral.oci.model import Platform
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.oci.store import copy, find_image
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres.binaries import machine_platform
 
 SMALL = (

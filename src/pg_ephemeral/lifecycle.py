@@ -11,11 +11,12 @@ from pathlib import Path
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.select import select
-from pg_ephemeral.cache import Cache, Populated, apply, clean_up, open_cache, populate
+from pg_ephemeral.cache import Cache, open_cache
 from pg_ephemeral.chain import Stage
 from pg_ephemeral.config import load
 from pg_ephemeral.definition import DEFAULT_INSTANCE, Definition
 from pg_ephemeral.errors import ClientError, ServerError, StageGone
+from pg_ephemeral.populate import Populated, apply, clean_up, populate
 from pg_ephemeral.progress import Finished, Progress, SeedFinished, silent
 from pg_ephemeral.server import Server
 

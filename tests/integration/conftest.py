@@ -31,7 +31,7 @@ def server_target(request: pytest.FixtureRequest, warm_cache: Path, tmp_path: Pa
     definition = Definition(directory=tmp_path).with_image(installation.version.text)
     backend = EmbeddedBackend(definition.image, cache=warm_cache)
     cache = open_cache(definition, backend)
-    from pg_ephemeral.cache import populate_only
+    from pg_ephemeral.populate import populate_only
 
     populate_only(cache)
     handle = backend.start(cache.reference(cache.chain.cluster), cache.spec())

@@ -21,7 +21,8 @@ from conftest import servers_below
 from pg_ephemeral import CacheError, Definition, SeedFailed, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.backends.runs import new_run, sweep
-from pg_ephemeral.cache import open_cache, populate_only
+from pg_ephemeral.cache import open_cache
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import account
 from support import machine
 

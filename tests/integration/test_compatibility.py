@@ -12,8 +12,9 @@ import pytest
 
 from pg_ephemeral import Definition, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.cache import inspect, open_cache, populate_only, status
+from pg_ephemeral.cache import inspect, open_cache, status
 from pg_ephemeral.labels import Metadata
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
 from support import machine

@@ -13,8 +13,9 @@ import pytest
 import pg_ephemeral
 from pg_ephemeral import ClientError, Definition, PostgresNotFound, SeedFailed, Server, ServerError, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.cache import open_cache, populate_only
+from pg_ephemeral.cache import open_cache
 from pg_ephemeral.errors import BackendError
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import account as accounts
 from pg_ephemeral.postgres import client, datadir, parameters
 from pg_ephemeral.postgres.binaries import Installation

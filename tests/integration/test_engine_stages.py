@@ -24,10 +24,11 @@ from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.handle import EngineHandle
 from pg_ephemeral.backends.engine.podman import PODMAN
 from pg_ephemeral.backends.select import select
-from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
+from pg_ephemeral.cache import Cache, open_cache, reset
 from pg_ephemeral.labels import KEY_LABEL
 from pg_ephemeral.oci.model import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from pg_ephemeral.oci.reference import Reference, Registry
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import client
 from pg_ephemeral.progress import Event, Note
 from support import bad_registry, engines, machine

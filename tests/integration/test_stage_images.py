@@ -19,7 +19,7 @@ from pg_ephemeral.backends.stage_images import PREFIX, StageImages
 from pg_ephemeral.backends.stage_intake import receive
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.backends.stages import Stages
-from pg_ephemeral.cache import Cache, open_cache, populate_only
+from pg_ephemeral.cache import Cache, open_cache
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import RegistryError, StageGone
 from pg_ephemeral.oci.layout import Layout
@@ -27,6 +27,7 @@ from pg_ephemeral.oci.model import Descriptor, ImageConfig, Platform, describe
 from pg_ephemeral.oci.reference import Reference, Tag
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.store import Copied, StoredImage, find_image
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres.datadir import Owner
 from pg_ephemeral.progress import Event, Finished
 from support import machine

@@ -18,13 +18,14 @@ from pg_ephemeral.backends.embedded import EmbeddedBackend
 from pg_ephemeral.backends.engine.backend import EngineBackend
 from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.podman import PODMAN
-from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
+from pg_ephemeral.cache import Cache, open_cache, reset
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.credentials import Credential, anonymous
 from pg_ephemeral.oci.model import Manifest
 from pg_ephemeral.oci.reference import Reference, Registry
 from pg_ephemeral.oci.registry import RegistryOptions, RegistryStore
 from pg_ephemeral.oci.store import read_all
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.progress import Event, Note, SeedStarted
 from support import engines, machine
 from support import registry as support

@@ -12,13 +12,14 @@ import pytest
 
 from pg_ephemeral import cache
 from pg_ephemeral.backends.base import Handle, Image, ServerSpec
-from pg_ephemeral.cache import open_cache, populate, populate_only
+from pg_ephemeral.cache import open_cache
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.definition import Definition, InstanceName
 from pg_ephemeral.errors import BackendError, BaseMoved, CacheError, SeedFailed, ServerError
 from pg_ephemeral.labels import Metadata
 from pg_ephemeral.lifecycle import boot
 from pg_ephemeral.oci.reference import Reference, Registry
+from pg_ephemeral.populate import populate, populate_only
 from pg_ephemeral.progress import ClusterStarted, Event, Finished, Note, SeedFinished, SeedStarted, Waiting
 from pg_ephemeral.seeds.base import SeedName
 from support.memory import MemoryBackend, MemoryHandle, MemoryStore

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from pg_ephemeral import sharing
-from pg_ephemeral.cache import Cache, open_cache, populate_only, reset
+from pg_ephemeral.cache import Cache, open_cache, reset
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import DefinitionError, RegistryError, SeedFailed, StageGone
 from pg_ephemeral.lifecycle import boot
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.oci.reference import Name, Reference, Registry
 from pg_ephemeral.oci.state import State
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.progress import (
     Event,
     Finished,

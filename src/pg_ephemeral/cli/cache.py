@@ -38,10 +38,11 @@ def status(context: click.Context, *, as_json: bool) -> None:
 def populate(context: click.Context, *, as_json: bool) -> None:
     """Build the stages that are missing, then show the status of every seed."""
     from pg_ephemeral import cache as stages
+    from pg_ephemeral.populate import populate_only
 
     cache = opened_cache(context)
     with shown_progress(quiet=global_options_of(context).quiet) as progress:
-        cache = stages.populate_only(cache, progress=progress)
+        cache = populate_only(cache, progress=progress)
     _show(stages.status(cache), as_json=as_json)
 
 

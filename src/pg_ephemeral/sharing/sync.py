@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pg_ephemeral.cache import Cache, populate_only
+from pg_ephemeral.cache import Cache
 from pg_ephemeral.errors import RegistryError, StageGone
+from pg_ephemeral.populate import populate_only
 from pg_ephemeral.progress import Note, Progress, silent
 from pg_ephemeral.sharing.pull import pull
 from pg_ephemeral.sharing.push import push

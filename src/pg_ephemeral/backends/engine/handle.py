@@ -276,7 +276,7 @@ class EngineHandle:
         beside: Mapping[str, str] = MappingProxyType({}),
     ) -> Invocation:
         connection = self.inside_conninfo
-        variables = connection.env() | {URL_VARIABLE: connection.url} | beside
+        variables = {**connection.env(), URL_VARIABLE: connection.url, **beside}
         arguments = commands.execute(self.name, argv, passed=variables, user=user, directory=directory, tty=tty)
         # The engine's command takes the values from its own environment: they stay out of its arguments.
         environment = without_libpq(os.environ) | variables
