@@ -25,7 +25,8 @@ CLI_HEAD = f"""\
 # Command line
 
 Written from `--help` by `make docs`. Data goes to stdout, everything else to stderr; see also
-[exit codes](exit-codes.md) and [environment](environment.md). Without a command, `{PROGRAM}` is `{PROGRAM} psql`.
+[exit codes](exit-codes.md), [environment](environment.md) and [JSON documents](json.md). Without a command,
+`{PROGRAM}` is `{PROGRAM} psql`.
 """
 
 CONFIG_HEAD = """\

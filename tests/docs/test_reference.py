@@ -80,3 +80,63 @@ def test_the_architecture_shows_the_layers_that_are_checked():
     shown = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split("```")[1]
     drawn = [re.split(r"\s{2,}", line)[0] for line in shown.splitlines() if line]
     assert drawn == layers
+
+
+def _keys(section: str) -> list[str]:
+    """The first column of the tables of a section of ``json.md``, in order."""
+    text = (REFERENCE / "json.md").read_text(encoding="utf-8")
+    body = text.split(f"\n## `{section}`\n")[1].split("\n## ")[0]
+    return re.findall(r"^\| `(\w+)` \|", body, re.MULTILINE)
+
+
+def test_the_documents_of_the_cache_have_the_keys_that_are_documented(tmp_path):
+    from pg_ephemeral import cache, sharing
+    from pg_ephemeral.oci.reference import Registry
+    from support.memory import MemoryBackend
+    from support.seeds import words
+
+    def definition(text: str) -> pg_ephemeral.Definition:
+        return pg_ephemeral.Definition(
+            seeds=words(text), directory=tmp_path, cache_registry=Registry.parse("ghcr.io"), tls=None
+        )
+
+    backend = MemoryBackend(tmp_path)
+    opened = cache.open_cache(definition("a b! c"), backend)
+    synced = sharing.sync(opened)
+    status = cache.status(opened).to_json()
+    cached, broken = status["seeds"][0], status["seeds"][2]
+    assert _keys("cache status") == [*status, *cached, *(key for key in broken if key not in cached)]
+    pulled, pushed = synced.pulled, synced.pushed
+    assert pulled is not None
+    assert pushed is not None
+    assert _keys("cache pull") == [*pulled.to_json(), *pulled.to_json()["looked"][0]]
+    assert _keys("cache push") == [*pushed.to_json(), *pushed.to_json()["stages"][0]]
+    assert _keys("cache sync") == [*synced.to_json()]
+    inspected = cache.inspect(backend, opened.reference(opened.chain.keys[-1])).to_json()
+    assert [key for key in _keys("cache inspect") if key != "ssl"] == [*inspected]
+
+
+def test_every_command_that_prints_json_is_documented():
+    """By its ``--json``; the two that print nothing else are beside them."""
+    import click
+
+    from pg_ephemeral.cli.tree import PROGRAM, program
+
+    def commands(context: click.Context, path: str) -> list[str]:
+        command, found = context.command, []
+        if any("--json" in parameter.opts for parameter in command.params):
+            found.append(path)
+        if not isinstance(command, click.Group):
+            return found
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None:
+                found += commands(click.Context(below, info_name=name, parent=context), f"{path} {name}".strip())
+        return found
+
+    real = commands(click.Context(program, info_name=PROGRAM), "")
+    text = (REFERENCE / "json.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^## `(.+)`$", text, re.MULTILINE)
+    # It prints the document of status.
+    assert "Also of `cache populate`" in text
+    assert sorted([*real, "cache inspect", "cache credentials"]) == sorted([*documented, "cache populate"])

@@ -185,6 +185,14 @@ def test_the_registry_is_no_part_of_the_key(alone: Project, registry: Registry) 
     assert alone.ok("--cache-registry", f"{registry.host}/a/b", "cache", "pull").startswith("Present: ")
 
 
+def test_a_second_repository_of_a_registry_is_sent_nothing(alone: Project, registry: Registry) -> None:
+    """What it needs is mounted from the first, under whose name the stages are known since they were pushed."""
+    alone.ok("cache", "populate")
+    alone.ok("--cache-registry", f"{registry.host}/{salted()}", "cache", "push")
+    document = alone.json("--cache-registry", f"{registry.host}/{salted()}", "cache", "push", "--json")
+    assert [(stage["status"], stage["sent_bytes"]) for stage in document["stages"]] == [("pushed", 0)] * 3
+
+
 # fault: W7
 def test_reset_forgets_what_a_bare_host_names(alone: Project) -> None:
     alone.ok("--cache-registry", "ghcr.io", "cache", "populate")

@@ -16,6 +16,8 @@ PODMAN_4 = f"Trying to pull {R}...\nError: initializing source docker://{R}: Req
 DENIED = "denied: requested access to the resource is denied"
 CLASSIC = "Error response from daemon: "
 PODMAN_BLOB = "Error: parsing image configuration: Error fetching blob: invalid status code from registry"
+PODMAN_READING = "Error: reading blob sha256:d07106: "
+CONTAINERD_BLOB = f"{CLASSIC}failed to copy: httpReadSeeker: failed open: unexpected status code https://ghcr.io/v2/b"
 DOCKER_BLOB = f"{CLASSIC}error pulling image configuration: download failed after attempts="
 RACE = "errors:\ndigest invalid\nmanifest blob unknown: blob unknown to registry"
 PUSHED = "Getting image source signatures\nCopying blob sha256:0\nWriting manifest to image destination\n"
@@ -63,6 +65,10 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{CLASSIC}{PULL_DENIED}: denied: Your authorization token has expired. Reauthenticate and try again.",
         f"{CLASSIC}denied: permission_denied: read_package",
         f"{PODMAN_BLOB} 403 (Forbidden)",
+        f"{PODMAN_READING}Error fetching blob: invalid status code from registry 403 (Forbidden)",
+        f"{PODMAN_READING}errors:; denied: requested access to the resource is denied",
+        f"{PODMAN_READING}requested access to the resource is denied",
+        f"{CONTAINERD_BLOB}: 403 Forbidden",
         f"{DOCKER_BLOB}1: denied: requested access to the resource is denied",
         f"{DOCKER_BLOB}1: error parsing HTTP 403 response body: invalid character '<' looking for beginning of value",
     ),
@@ -85,10 +91,12 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         "Error: Cannot perform an interactive login from a non TTY device",
         "Login prior to pull:\nLog in with your Docker ID",
         f"{PODMAN_BLOB} 401 (Unauthorized)",
+        f"{CONTAINERD_BLOB}: 401 Unauthorized",
     ),
     State.BAD_CREDENTIALS: (
         f"{PODMAN}: unable to retrieve auth token: invalid username/password: unauthorized",
         f'{CLASSIC}Get "https://registry-1.docker.io/v2/": unauthorized: incorrect username or password',
+        f"{PODMAN_READING}unable to retrieve auth token: invalid username/password: unauthorized: members only",
     ),
     State.RATE_LIMITED: (
         f"{CLASSIC}toomanyrequests: You have reached your pull rate limit.",
@@ -97,6 +105,7 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{PODMAN}: StatusCode: 429, slow down",
         f"{PODMAN}: too many requests to registry",
         f"{PODMAN_BLOB} 429 (Too Many Requests)",
+        f"{CONTAINERD_BLOB}: 429 Too Many Requests",
         "Error: parsing image configuration: too many requests to registry",
         f"{DOCKER_BLOB}6: toomanyrequests: slow down",
         f"{DOCKER_BLOB}6: error parsing HTTP 429 response body: invalid character 's' looking for beginning of value",
@@ -111,6 +120,8 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f'{CLASSIC}Get "http://localhost:1/v2/": EOF',
         f'{CLASSIC}Get "https://ghcr.io/v2/": context deadline exceeded (Client.Timeout exceeded)',
         f"{PODMAN_BLOB} 503 (Service Unavailable)",
+        f"{PODMAN_READING}Error fetching blob: invalid status code from registry 503 (Service Unavailable)",
+        f"{CONTAINERD_BLOB}: 503 Service Unavailable",
         f"{PODMAN_BLOB} 500 (Internal Server Error)",
         f"{PODMAN_BLOB} 522",
         f"{DOCKER_BLOB}6: received unexpected HTTP status: 503 Service Unavailable",
@@ -126,6 +137,8 @@ SAMPLES: dict[State, tuple[str, ...]] = {
         f"{CLASSIC}failed to copy: httpReadSeeker: failed open: content at {HEAD} not found: not found",
         "Error: copying system image from manifest list: Error fetching blob: invalid status code from registry 404",
         f"{PODMAN_BLOB} 404 (Not Found)",
+        f"{PODMAN_READING}Error fetching blob: invalid status code from registry 404 (Not Found)",
+        f"{PODMAN_READING}something that nobody has seen yet",
         f"{DOCKER_BLOB}1: unknown blob",
         "no matching manifest for linux/amd64 in the manifest list entries",
         f"{CLASSIC}no match for platform in manifest: not found",

@@ -56,7 +56,10 @@ class _Exchange:
         if self._images is None:
             self._images = self._stack.enter_context(StageImages(self._stages))
         registry, others = self._registry(reference.name), self._stages.named(reference)
-        return self._images.push(reference, registry, mount_from=others, progress=progress).sent_bytes
+        sent = self._images.push(reference, registry, mount_from=others, progress=progress).sent_bytes
+        # So that another repository of this registry can be told where the layers are.
+        self._stages.tag(reference)
+        return sent
 
     def _registry(self, repository: Name) -> RegistryStore:
         from pg_ephemeral.oci.registry import RegistryStore

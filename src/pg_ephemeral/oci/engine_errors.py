@@ -55,6 +55,7 @@ _TABLE = _rows(
             r'": EOF$',
             r"unexpected HTTP status: 5",
             r"status code from registry 5\d\d",
+            r"unexpected status code \S+: 5\d\d",
             r"(?:HEAD|GET|POST|PUT|PATCH) request to \S+ 5\d\d ",
             r"HTTP 5\d\d response body",
             r"StatusCode: 5\d\d",
@@ -66,6 +67,8 @@ _TABLE = _rows(
         (
             r"[Ff]etching blob: invalid status code from registry 403",
             r"download failed after attempts=\d+: (?:denied|error parsing HTTP 403)",
+            r"failed to copy: .*: 403 Forbidden",
+            r"reading blob \S+: (?:.*: )?(?:denied: |requested access to the resource is denied)",
         ),
     ),
     (
@@ -73,6 +76,7 @@ _TABLE = _rows(
         (
             r"[Ff]etching blob: invalid status code from registry 401",
             r"download failed after attempts=\d+: error parsing HTTP 401",
+            r"failed to copy: .*: 401 Unauthorized",
         ),
     ),
     (
@@ -81,8 +85,7 @@ _TABLE = _rows(
             r"unknown blob",
             r"blob unknown",
             r"failed to copy:",
-            r"reading blob",
-            r"[Ff]etching blob",
+            r"[Ff]etching blob: invalid status code from registry 404",
             r"reading manifest sha256:",
             r"filesystem layer verification failed",
             r"Digest did not match",
@@ -137,6 +140,8 @@ _TABLE = _rows(
             r"error from registry: ",
         ),
     ),
+    # Whatever else it is with a part of what is there.
+    (State.CORRUPT, (r"reading blob", r"[Ff]etching blob")),
 )
 
 #: What is printed on the way to a complaint: progress, and warnings.

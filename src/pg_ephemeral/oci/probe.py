@@ -71,14 +71,17 @@ class _Round:
         asked = tuple(self._open)
         end = time.monotonic() + limit
         threads = [threading.Thread(target=self._work, name="probe", daemon=True) for _ in asked[:_JOBS]]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, end - time.monotonic()))
-        self._store.close()
-        with self._guard:
-            self._open.clear()
-            return {reference: self._found.get(reference) or _late(reference, limit) for reference in asked}
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(max(0.0, end - time.monotonic()))
+            with self._guard:
+                self._open.clear()
+                return {reference: self._found.get(reference) or _late(reference, limit) for reference in asked}
+        finally:
+            # Those who still wait for an answer wait no longer, and what they find is not asked for any more.
+            self._store.close()
 
     def _work(self) -> None:
         while True:
