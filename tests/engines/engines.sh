@@ -2,7 +2,7 @@
 # Have Docker, Podman, a registry and skopeo on this machine, answering: Debian, as root. What is there is left alone.
 set -euo pipefail
 
-packages=(debootstrap docker.io docker-registry iptables podman runc skopeo)
+packages=(debootstrap docker.io docker-registry iptables podman runc skopeo slirp4netns uidmap)
 
 if [ "$(id --user)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "Installing and starting engines takes root on Debian or Ubuntu. Elsewhere, install and start them yourself:" >&2

@@ -237,10 +237,23 @@ def test_files_are_an_ordinary_users_too(somebody: tuple[Cli, tuple[str, ...]]) 
     user = cli.project.directory.stat().st_uid
     for command in (("run-env",), ("bin", "--")):
         said = cli.ok(*command, "sh", "-c", f"id -u; touch by-{command[0]}", program=program)
-        assert said == f"{user}\n"
+        assert said == f"{user if os.geteuid() == 0 else engines.inside(cli.engine)}\n"
         assert (cli.project.directory / f"by-{command[0]}").stat().st_uid == user
     with pytest.raises(KeyError):
         pwd.getpwuid(_SOMEBODY)
+
+
+# fault: W40, W41
+@pytest.mark.needs("rootless")
+def test_without_roots_rights_root_inside_is_the_caller_outside(cli: Cli) -> None:
+    if cli.engine != "podman":
+        pytest.skip("docker is root's")
+    info = cli.project.json("--instance", cli.instance, "meta", "info", "--json")
+    assert info["rootless"] is True
+    for command in (("run-env",), ("bin", "--"), ("container", "run-env")):
+        assert cli.empty.ok(*command, "id", "-u") == "0\n"
+    assert cli.empty.ok("run-env", "sh", "-c", "touch by-root; stat -c %u by-root") == "0\n"
+    assert (cli.project.directory / "by-root").stat().st_uid == os.getuid() != 0
 
 
 # fault: W42

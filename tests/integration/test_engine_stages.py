@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -413,7 +412,7 @@ class TestImagesOfOnesOwn:
                     call = server.program(("sh", "-c", "id -u; pwd"), directory=directory)
                     done = subprocess.run(call.argv, env=call.env, capture_output=True, text=True)
                     asked.append(done.stdout)
-            assert asked == ["999\n/srv\n", f"{os.getuid()}\n{empty.directory}\n"]
+            assert asked == ["999\n/srv\n", f"{engines.inside(str(empty.backend))}\n{empty.directory}\n"]
         stages = engines.call(str(empty.backend), "image", "inspect", *engines.images(empty.backend, empty.instance))
         said = {(one["Config"]["User"], one["Config"]["WorkingDir"]) for one in json.loads(stages)}
         assert said == {("postgres", "/srv")}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pg_ephemeral.backends.engine.commands import is_absent
 from pg_ephemeral.backends.engine.owner import PROCESS_LABEL
 from pg_ephemeral.labels import INSTANCE_LABEL, KEY_LABEL
+from support import machine
 from support.project import eventually
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ def wrap(engine: str, directory: Path, script: str, patch: pytest.MonkeyPatch) -
     program.write_text(f'#!/bin/sh\nreal={shutil.which(engine)}\n{script}\nexec $real "$@"\n')
     program.chmod(0o755)
     patch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def inside(engine: str) -> int:
+    """Who we are in a container: without root's rights an engine takes its own user for root."""
+    if engine == "podman" and machine.abilities()["rootless"] is None:
+        return 0
+    return os.getuid()
 
 
 def volumes(engine: str) -> set[str]:

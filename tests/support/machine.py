@@ -44,6 +44,7 @@ def abilities() -> dict[str, str | None]:
         "namespace": None if root and account.namespace() else "needs root and user namespaces",
         "root": None if root else "needs root",
         **{name: _engine(name) for name in ENGINES},
+        "rootless": _rootless(),
         "registry": registry.unavailable(),
         "skopeo": _program("skopeo"),
     }
@@ -61,6 +62,17 @@ def _engine(name: str) -> str | None:
     if done.returncode != 0:
         return f"{name} has no image {IMAGE_REFERENCE}, or does not answer: make engines"
     return None
+
+
+def _rootless() -> str | None:
+    """None if Podman works without root's rights, else why not."""
+    reason = _engine("podman")
+    if reason is not None:
+        return reason
+    done = subprocess.run(
+        ["podman", "info", "--format", "{{.Host.Security.Rootless}}"], capture_output=True, text=True, timeout=60
+    )
+    return None if done.stdout.strip() == "true" else "podman has root's rights here"
 
 
 def required() -> frozenset[str]:

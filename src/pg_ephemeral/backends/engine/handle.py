@@ -16,9 +16,10 @@ from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
+from pg_ephemeral.backends.engine.script import run_script
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
-from pg_ephemeral.errors import ClientError, SeedFailed, ServerError
+from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.postgres import client as postgres
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
@@ -27,7 +28,7 @@ from pg_ephemeral.postgres.names import random_password
 from pg_ephemeral.postgres.scram import verifier
 from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
-from pg_ephemeral.process import Invocation, guarded, status_text
+from pg_ephemeral.process import Invocation
 
 SOCKETS = "/var/run/postgresql"
 #: Where the config file's directory is seen inside: not at its own path, which would become part of the stage.
@@ -38,19 +39,6 @@ _PORT = 5432
 _POLL = 0.002
 #: For a clean shutdown, in seconds.
 STOP_TIMEOUT = 60.0
-
-_ADDED_INIT_SCRIPT = 111
-_RUN_SCRIPT = f"""
-umask 022
-while IFS= read -r line && [ -n "$line" ]; do export "$line"; done
-scripts() {{ ls -A /docker-entrypoint-initdb.d 2>/dev/null; }}
-before=$(scripts)
-script=$(mktemp) && cat >"$script" && sh -e "$script" </dev/null
-status=$?
-rm -f "$script"
-if [ $status = 0 ] && [ "$before" != "$(scripts)" ]; then exit {_ADDED_INIT_SCRIPT}; fi
-exit $status
-"""
 
 #: To make a cluster an image may run scripts of its own.
 _INIT_ALLOWANCE = 60.0
@@ -251,20 +239,7 @@ class EngineHandle:
         Raises ``SeedFailed`` and ``Overdue``; then nothing is known of the container, which is of no further use.
         """
         self.stop(within=STOP_TIMEOUT)
-        # From a file, so that what the script runs may read its standard input, which is empty.
-        argv = ("sh", "-c", _RUN_SCRIPT)
-        call = self._client.invocation(commands.execute(self.name, argv, user="0:0", directory=Path("/")))
-        proxies = self._client.dialect.proxies(os.environ).items()
-        variables = "".join(f"{name}={value}\n" for name, value in proxies if "\n" not in value)
-        status = guarded(call, stdin=[f"{variables}\n{script}".encode()], timeout=timeout)
-        if status == _ADDED_INIT_SCRIPT:
-            raise SeedFailed(
-                f"seed {seed!r}: the script adds to /docker-entrypoint-initdb.d, which nothing will read any more",
-                seed=seed,
-                hint="the cluster is there already; make what was added a seed of its own",
-            )
-        if status != 0:
-            raise SeedFailed(f"seed {seed!r}: the script failed in the container: {status_text(status)}", seed=seed)
+        run_script(self._client, self.name, script, seed=seed, timeout=timeout)
 
     def _inside(
         self,
