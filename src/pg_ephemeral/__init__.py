@@ -37,7 +37,20 @@ if TYPE_CHECKING:
     )
     from pg_ephemeral.lifecycle import aboot, boot
     from pg_ephemeral.postgres.conninfo import Conninfo
-    from pg_ephemeral.seeds import CommandHash, KeyCommand, KeyPaths, KeyScript, NoCache
+    from pg_ephemeral.seeds import (
+        Command,
+        CommandHash,
+        ContainerScript,
+        CsvFile,
+        KeyCommand,
+        KeyPaths,
+        KeyScript,
+        NoCache,
+        Script,
+        SqlFile,
+        SqlStatement,
+    )
+    from pg_ephemeral.seeds.base import SeedName
     from pg_ephemeral.server import Server
 
 __version__ = VERSION
@@ -63,7 +76,20 @@ _HOMES = {
     ),
     "pg_ephemeral.lifecycle": ("aboot", "boot"),
     "pg_ephemeral.postgres.conninfo": ("Conninfo",),
-    "pg_ephemeral.seeds": ("CommandHash", "KeyCommand", "KeyPaths", "KeyScript", "NoCache"),
+    "pg_ephemeral.seeds": (
+        "Command",
+        "CommandHash",
+        "ContainerScript",
+        "CsvFile",
+        "KeyCommand",
+        "KeyPaths",
+        "KeyScript",
+        "NoCache",
+        "Script",
+        "SqlFile",
+        "SqlStatement",
+    ),
+    "pg_ephemeral.seeds.base": ("SeedName",),
     "pg_ephemeral.server": ("Server",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -73,9 +99,12 @@ __all__ = [
     "BackendError",
     "CacheError",
     "ClientError",
+    "Command",
     "CommandHash",
     "ConfigError",
     "Conninfo",
+    "ContainerScript",
+    "CsvFile",
     "Definition",
     "DefinitionError",
     "InstanceName",
@@ -89,11 +118,15 @@ __all__ = [
     "PostgresNotFound",
     "ProcessError",
     "RegistryError",
+    "Script",
     "SeedError",
     "SeedFailed",
     "SeedLoadError",
+    "SeedName",
     "Server",
     "ServerError",
+    "SqlFile",
+    "SqlStatement",
     "Tls",
     "__version__",
     "aboot",
