@@ -258,3 +258,25 @@ def test_a_listing_that_somebody_disturbs_is_asked_for_again(programs: Path) -> 
     play(programs, PODMAN, "echo 'Error: retrieving size of image' >&2; exit 125")
     with pytest.raises(BackendError, match="retrieving size"):
         backend.images.list(reference.name)
+
+
+# fault: W59
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_removal_that_the_engine_has_begun_is_waited_for(programs: Path, dialect: Dialect) -> None:
+    script = f"""
+        echo removing >>{programs}/asked
+        case $(wc -l <{programs}/asked) in
+            1 | 2) echo "Error response from daemon: removal of container x is already in progress" >&2 ;;
+            *) echo "Error: No such container: x" >&2 ;;
+        esac
+        exit 1
+    """
+    play(programs, dialect, script)
+    assert EngineClient(dialect=dialect).remove_container("x")
+    assert (programs / "asked").read_text() == "removing\n" * 3
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_container_that_the_engine_does_not_remove_is_still_there(programs: Path, dialect: Dialect) -> None:
+    play(programs, dialect, 'echo "Error: device or resource busy" >&2; exit 1')
+    assert not EngineClient(dialect=dialect).remove_container("x")

@@ -417,3 +417,6 @@ def test_an_absent_container_is_told_from_what_engines_say_of_it() -> None:
     assert commands.is_no_container("Error response from daemon: No such container: x")
     assert commands.is_no_container('Error: no container with name or ID "x" found: no such container')
     assert not commands.is_no_container("dial unix /x: connect: no such file or directory")
+    said = "Error response from daemon: removal of container 1f2e is already in progress"
+    assert commands.is_being_removed(said)
+    assert not commands.is_no_container(said)

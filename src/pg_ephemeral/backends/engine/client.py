@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 
 from pg_ephemeral.backends.engine.commands import (
     Arguments,
     ImageFacts,
     is_absent,
+    is_being_removed,
     is_no_container,
     read_images,
     remove,
@@ -26,6 +28,10 @@ from pg_ephemeral.process import Completed, Invocation, capture
 LOOK_TIMEOUT = 60.0
 #: For calls that move a whole image.
 MOVE_TIMEOUT = 1800.0
+
+#: How long an engine may take for a removal that it has begun itself, and how long until it is asked again.
+_REMOVED_WITHIN = 10.0
+_AGAIN = 0.05
 
 _PROMPT = re.compile(rb"Username(?: \([^\n]*\))?:|Password:")
 
@@ -61,11 +67,18 @@ class EngineClient:
 
     def remove_container(self, name: str) -> bool:
         """Remove it, running or not, with its volumes; whether it is not there any more. Never raises."""
-        try:
-            done = self.try_call(remove(name))
-        except ProcessError:
-            return False
-        return done.status == 0 or is_no_container(done.message)
+        end = time.monotonic() + _REMOVED_WITHIN
+        while True:
+            try:
+                done = self.try_call(remove(name))
+            except ProcessError:
+                return False
+            if done.status == 0 or is_no_container(done.message):
+                return True
+            # As it does when the container's own client was killed.
+            if not is_being_removed(done.message) or time.monotonic() > end:
+                return False
+            time.sleep(_AGAIN)
 
     def pull(self, name: str) -> None:
         """Fetch an image, showing the engine's own progress. Raises ``BackendError``."""

@@ -42,6 +42,7 @@ _UNSEEN = re.compile(
     re.IGNORECASE,
 )
 _NO_CONTAINER = re.compile(r"no such container|no container with name or id", re.IGNORECASE)
+_BEING_REMOVED = re.compile(r"removal of container \S+ is already in progress", re.IGNORECASE)
 #: Engines say to the nanosecond what datetime reads to the microsecond.
 _BELOW_MICROSECONDS = re.compile(r"(\.\d{6})\d+")
 
@@ -257,6 +258,11 @@ def is_absent(message: str) -> bool:
 def is_no_container(message: str) -> bool:
     """Whether an engine complains of a container that is not there."""
     return bool(_NO_CONTAINER.search(message))
+
+
+def is_being_removed(message: str) -> bool:
+    """Whether an engine says that it is about to remove the container anyway."""
+    return bool(_BEING_REMOVED.search(message))
 
 
 def is_unseen(message: str) -> bool:
