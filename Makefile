@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
 PYTHON ?=
-PYTEST_ARGS ?= --numprocesses auto
+PYTEST_ARGS ?= --numprocesses auto --dist loadgroup
 
 demo: $(STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python examples/shop/demo.py

@@ -147,13 +147,13 @@ def test_two_images_under_one_name_have_stages_of_their_own(empty: Definition, b
     name = f"localhost/{empty.instance}/postgres"
     first = bench.changed(f"{name}:first", "echo first >/srv/which")
     second = bench.changed(f"{name}:second", "echo second >/srv/which")
-    definition = two_seeds(empty).with_image(f"{name}:current")
+    definition = empty.apply_sql_statement("one", "CREATE TABLE one ()").with_image(f"{name}:current")
     keys, seen = [], []
     for image in (first, second, first):
         bench.tag(image, f"{name}:current")
         cache = opened(definition)
         keys.append(cache.chain.keys)
-        assert len(cache.present()) == (3 if image == first and len(keys) == 3 else 0)
+        assert len(cache.present()) == (2 if image == first and len(keys) == 3 else 0)
         with boot(definition) as server:
             call = server.program(("cat", "/srv/which"))
             seen.append(subprocess.run(call.argv, env=call.env, capture_output=True, text=True).stdout)

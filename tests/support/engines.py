@@ -7,18 +7,46 @@ import os
 import re
 import shutil
 import subprocess
-from functools import partial
+import tempfile
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pg_ephemeral import Definition
+from pg_ephemeral.backends.engine.backend import EngineBackend
 from pg_ephemeral.backends.engine.commands import is_absent
+from pg_ephemeral.backends.engine.docker import DOCKER
 from pg_ephemeral.backends.engine.owner import PROCESS_LABEL
+from pg_ephemeral.backends.engine.podman import PODMAN
+from pg_ephemeral.cache import open_cache
 from pg_ephemeral.labels import INSTANCE_LABEL, KEY_LABEL
+from pg_ephemeral.populate import populate_only
 from support import machine
 from support.project import eventually
 
 if TYPE_CHECKING:
     import pytest
+
+_DIALECTS = {"docker": DOCKER, "podman": PODMAN}
+
+#: The instance that stage 0 of the image for tests is made for.
+_CLUSTER = "test-cluster"
+
+
+@cache
+def have_cluster(engine: str) -> None:
+    """Have stage 0 of the image for tests here, for whoever looks for it: a stage is found by its key, under any name."""
+    with tempfile.TemporaryDirectory() as directory:
+        definition = Definition().with_image(machine.IMAGE).with_backend(engine).with_instance(_CLUSTER)
+        backend = EngineBackend(_DIALECTS[engine], definition.image, cache=Path(directory))
+        populate_only(open_cache(definition, backend))
+
+
+def forget_clusters() -> None:
+    """Remove them, when all tests are done."""
+    for engine in machine.ENGINES:
+        if machine.abilities()[engine] is None:
+            remove_images(engine, _CLUSTER)
 
 
 def call(engine: str, *arguments: str) -> str:
@@ -87,16 +115,19 @@ def remove_images(engine: str, part: str) -> None:
 
     Another test's server may run on a stage that has a name of ours, too; it ends soon.
     """
-    for name in [*images(engine, part), *_nameless(engine, part)]:
-        eventually(partial(_is_removed, engine, name), within=60)
+    names = [*images(engine, part), *_nameless(engine, part)]
+    if names and not _are_removed(engine, *names):
+        for name in names:
+            eventually(partial(_are_removed, engine, name), within=60)
 
 
-def _is_removed(engine: str, name: str) -> bool:
-    done = subprocess.run([engine, "image", "rm", name], capture_output=True, text=True, timeout=120)
-    if done.returncode == 0 or is_absent(done.stderr):
+def _are_removed(engine: str, *names: str) -> bool:
+    done = subprocess.run([engine, "image", "rm", *names], capture_output=True, text=True, timeout=120)
+    if done.returncode == 0:
         return True
-    assert re.search(r"in use|is using|conflict", done.stderr), done.stderr
-    return False
+    complaints = [line for line in done.stderr.splitlines() if not is_absent(line)]
+    assert all(re.search(r"in use|is using|conflict", line) for line in complaints), done.stderr
+    return complaints == []
 
 
 def _nameless(engine: str, part: str) -> list[str]:
