@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from pg_ephemeral.backends.base import Backend, ServerSpec
 from pg_ephemeral.backends.stage_key import key_of
@@ -25,8 +26,7 @@ from pg_ephemeral.seeds import load_seeds
 from pg_ephemeral.version import VERSION
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cache:
+class Cache(Struct, frozen=True, kw_only=True):
     """A definition whose seeds are loaded, on its backend."""
 
     definition: Definition
@@ -109,8 +109,7 @@ def _local_repository(instance: str) -> Name:
     return Name.parse("pg-ephemeral").extended(instance)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusReport:
+class StatusReport(Struct, frozen=True, kw_only=True):
     """What ``cache status`` shows."""
 
     cache: Cache

@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.seeds.base import Inputs, LoadedSeed
 
@@ -90,8 +92,7 @@ class RootInputs:
     tls: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """A seed at its place in a chain. ``key`` is None from the first seed that cannot be cached onward."""
 
     position: int
@@ -104,8 +105,7 @@ class Stage:
         return self.loaded.seed.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
+class Chain(Struct, frozen=True, kw_only=True):
     """Stage 0's key and the stages on top of it, in order."""
 
     cluster: CacheKey

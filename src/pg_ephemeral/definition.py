@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import DefinitionError, InvalidValue
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Name, Registry
@@ -65,8 +67,7 @@ class BackendChoice(StrEnum):
             raise InvalidValue(f"backend {text!r} is not one of: {', '.join(cls)}", kind="unknown-word") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class Tls(Struct, frozen=True, kw_only=True):
     """Serve TLS only, with a throwaway certificate for ``hostname`` that clients verify in full."""
 
     hostname: str

@@ -20,8 +20,9 @@ not fit), ``upper-case``, ``out-of-range``, ``digest``, ``not-an-os`` or ``ambig
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Self
+
+from msgspec import Struct, field
 
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci.reference import Digest, Name, Reference, Tag
@@ -59,8 +60,7 @@ _HINT = (
 _DIGEST_HINT = "a digest is @sha256: and 64 hex digits"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionRequest:
+class VersionRequest(Struct, frozen=True, kw_only=True):
     """The PostgreSQL version an image asks for; a part that is None may be anything, all None is any version.
 
     ``prerelease`` is ``rc1`` or ``beta2``, and None for a release. Before PostgreSQL 10 the first two numbers make the
@@ -99,8 +99,7 @@ class VersionRequest:
         return f"{numbers}{self.prerelease or ''}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OfficialImage:
+class OfficialImage(Struct, frozen=True, kw_only=True):
     """An image of the official repository, by version, operating system and digest (SHA-256, in lower case)."""
 
     version: VersionRequest = field(default_factory=VersionRequest)
@@ -134,8 +133,7 @@ class OfficialImage:
         return f"{self.tag}@{self.digest}" if self.digest else str(self.tag)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageWord:
+class ImageWord(Struct, frozen=True, kw_only=True):
     """The value of the ``image`` setting: an official image, or any other by its reference.
 
     ``str`` is the canonical text, and parses to an equal value.

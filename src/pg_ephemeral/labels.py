@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from pg_ephemeral.chain import CacheKey
 from pg_ephemeral.errors import CacheError, InvalidValue
 
@@ -24,8 +26,7 @@ PLATFORM_LABEL = PREFIX + "platform"
 _VALUE_LIMIT = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedEntry:
+class SeedEntry(Struct, frozen=True, kw_only=True):
     """A seed as a label shows it. ``hash`` is its stage's key, None when it is uncacheable."""
 
     name: str

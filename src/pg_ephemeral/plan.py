@@ -6,8 +6,9 @@ Planning starts from the newest present stage: one pulled image is enough, even 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from pg_ephemeral.chain import CacheKey, Chain, Stage
 
@@ -27,8 +28,7 @@ class Reason(StrEnum):
     CHAIN_BROKEN_BY_PREDECESSOR = "chain_broken_by_predecessor"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedStatus:
+class SeedStatus(Struct, frozen=True, kw_only=True):
     """One seed's line in ``cache status``."""
 
     stage: Stage
@@ -37,8 +37,7 @@ class SeedStatus:
     broken_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """Start from ``start`` (None: from nothing, and make stage 0), build, then replay what cannot be cached.
 
     ``reused`` counts the seeds whose work ``start`` already holds.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from pg_ephemeral.backends.base import Handle, ServerSpec
 from pg_ephemeral.cache import Cache, open_cache
@@ -31,8 +32,7 @@ from pg_ephemeral.server import SeedTarget
 _DEATH_IS_KNOWN = 0.2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Populated:
+class Populated(Struct, frozen=True, kw_only=True):
     """Every cacheable stage is present. ``handle``, if any, is a stopped server that holds the last of them.
 
     ``cache`` is the one that was asked for, or, if the base turned out to be another, one of that.

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.pipes import Input, Output, Take, converse, drain
 from pg_ephemeral.relay import Relay
@@ -48,8 +50,7 @@ class Invocation:
         return self.argv[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completed:
+class Completed(Struct, frozen=True, kw_only=True):
     """What a captured program did. A status below zero is the negated number of the signal that ended it."""
 
     status: int

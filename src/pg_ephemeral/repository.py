@@ -7,8 +7,9 @@ only ``namespace/name``; Amazon ECR wants its repositories made beforehand, so t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Self
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci.reference import Domain, Name, Registry
@@ -20,8 +21,7 @@ _KNOWN = ("registry", "instance")
 _HUB = Domain.parse("docker.io")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepositoryTemplate:
+class RepositoryTemplate(Struct, frozen=True, kw_only=True):
     """A repository with ``{registry}`` and ``{instance}`` left open; either, or both, may be missing.
 
     Raises ``InvalidValue`` of kind ``unknown-placeholder``, and those of ``Name``.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.oci.reference import Name, Reference
 from pg_ephemeral.postgres.conninfo import Conninfo
@@ -56,8 +58,7 @@ class ServerSpec:
     seeding: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendInfo:
+class BackendInfo(Struct, frozen=True, kw_only=True):
     """What ``meta info`` shows: the backend's name and version, and whether it works without root's rights."""
 
     name: str

@@ -6,10 +6,10 @@ So a second push packs nothing, and a stage that was pulled keeps the very layer
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from pg_ephemeral.backends.stages import Stages
 from pg_ephemeral.chain import CacheKey
@@ -26,8 +26,7 @@ class _Record(msgspec.Struct):
     config: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageImage:
+class StageImage(Struct, frozen=True, kw_only=True):
     """A stage as an image: its manifest and its configuration, as bytes and read."""
 
     content: Content

@@ -10,9 +10,10 @@ import codecs
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from pg_ephemeral.config.position import KeyPath, Locations, Span, dotted, line_and_column, locate
 from pg_ephemeral.errors import ConfigError
@@ -29,8 +30,7 @@ _READER_HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Struct, frozen=True, kw_only=True):
     """The values of a TOML text, and the text: where they are is looked up for an error alone.
 
     ``shown`` is what error messages call the file.

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
+
 from pg_ephemeral.config.duration import TIMEOUT
 from pg_ephemeral.config.seeds import SEEDS
 from pg_ephemeral.config.shape import Choice, Key, Named, Scalar, Switch, Table, Text
@@ -47,8 +49,7 @@ class InstanceSettings:
     seeds: tuple[Seed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileSettings:
+class FileSettings(Struct, frozen=True, kw_only=True):
     """A file as it is written; ``instances`` is None when it does not mention any."""
 
     settings: Settings

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from msgspec import Struct
+
 __all__ = ["KeyPath", "Location", "Locations", "Span", "dotted", "line_and_column", "locate"]
 
 #: The keys from the top of a document to a value; a number is the index of an array's element, from 0.
@@ -30,16 +32,14 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SCALAR = re.compile(r"[^,\]}\n#]*[^,\]}\n# \t]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(Struct, frozen=True, kw_only=True):
     """Characters of the text from offset ``start`` up to, without, ``end``; from 0."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class Location(Struct, frozen=True, kw_only=True):
     """Where something is: the last part of its key, and its value if it is written after that key.
 
     An element of an array has its value for a key. ``explicit`` is False for a table that only exists because a table
@@ -51,8 +51,7 @@ class Location:
     explicit: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Locations:
+class Locations(Struct, frozen=True, kw_only=True):
     """What was found: each path's first place; and the paths declared again, by the last part of that key."""
 
     first: Mapping[KeyPath, Location]

@@ -6,14 +6,14 @@ The same tree of shapes reads a document (``config.read``) and becomes its JSON 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from msgspec import Struct, field
 
 __all__ = ["Choice", "Items", "Key", "Named", "Scalar", "Shape", "Switch", "Table", "Text", "Variants"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class Text(Struct, frozen=True, kw_only=True):
     """A string. ``parse`` makes the value of it or raises ``InvalidValue``; ``pattern`` is what a schema can say.
 
     ``expected`` is for messages. ``suffix`` is what a bare number lacks besides its quotes, such as a unit.
@@ -27,36 +27,31 @@ class Text:
     examples: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """One of a few words; ``parse`` makes the value of one of them."""
 
     words: tuple[str, ...]
     parse: Callable[[str], Any] = str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Switch:
+class Switch(Struct, frozen=True, kw_only=True):
     """True or false."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scalar:
+class Scalar(Struct, frozen=True, kw_only=True):
     """A string, integer, float or boolean, as it is. ``no_table`` is a hint for who writes a table instead."""
 
     no_table: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Items:
+class Items(Struct, frozen=True, kw_only=True):
     """A list of strings, at least ``least`` of them."""
 
     element: Text
     least: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class Key(Struct, frozen=True, kw_only=True):
     """A key of a table. ``default`` is what leaving it out means, for readers; ``build`` gets only what is there."""
 
     shape: Shape
@@ -65,8 +60,7 @@ class Key:
     default: str | bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(Struct, frozen=True, kw_only=True):
     """A table of known keys, made into a value by ``build`` with them as keyword arguments.
 
     ``misplaced`` holds hints for keys that people write here and that belong elsewhere.
@@ -78,8 +72,7 @@ class Table:
     misplaced: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class Named(Struct, frozen=True, kw_only=True):
     """A table whose keys are names of the user's. ``make`` gets a name as parsed and the value of ``shape`` for it.
 
     ``build`` makes a value of what ``make`` returned, by name in the order of declaration. ``excluded`` are names
@@ -93,8 +86,7 @@ class Named:
     excluded: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variants:
+class Variants(Struct, frozen=True, kw_only=True):
     """A table whose ``type`` says which table it is."""
 
     tables: Mapping[str, Table]

@@ -7,11 +7,12 @@ The status is the signal; codes and messages differ from registry to registry, a
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.challenge import BASIC, Challenge
@@ -44,8 +45,7 @@ class Purpose(Enum):
     WRITE = "writing"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """A registry's answer that is not what we wanted.
 
     ``writing``: it was to end in writing, also when a token was asked for. ``logged_in``: credentials were sent.

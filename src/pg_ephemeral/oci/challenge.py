@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 __all__ = ["BASIC", "BEARER", "Challenge", "choose", "parse"]
 
@@ -16,8 +17,7 @@ _PARAMETER = rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))'
 _PART = re.compile(rf"[ \t,]*(?:{_PARAMETER}|({_TOKEN})(?:[ \t]+[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|$)))?)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class Challenge(Struct, frozen=True, kw_only=True):
     """One way of authenticating that is offered: its scheme and the names of its parameters, both in lower case."""
 
     scheme: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import filecmp
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import CacheError
 
@@ -20,8 +21,7 @@ __all__ = ["WHITEOUT", "Changeset", "difference"]
 WHITEOUT = ".wh."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changeset:
+class Changeset(Struct, frozen=True, kw_only=True):
     """Paths relative to the directory, in the order in which a layer holds them.
 
     ``directories`` are the new ones and all those above anything listed, for an engine that finds a layer without them

@@ -11,6 +11,8 @@ from functools import total_ordering
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Self
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 
@@ -100,8 +102,7 @@ class Host:
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+class Port(Struct, frozen=True, kw_only=True):
     """A TCP port, 0 to 65535, with its digits as written; ordered by number."""
 
     digits: str
@@ -131,8 +132,7 @@ class Port:
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class Domain(Struct, frozen=True, kw_only=True):
     """Where a registry answers: a host and, perhaps, a port."""
 
     host: Host

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.oci.changeset import WHITEOUT, Changeset
@@ -28,8 +29,7 @@ _BLOCK = 1 << 20
 _THREADS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class Placement(Struct, frozen=True, kw_only=True):
     """Where in the image a directory lies, ``var/lib/app``, and how: owner, modes, time in seconds since the epoch."""
 
     prefix: str
@@ -40,8 +40,7 @@ class Placement:
     file_mode: int = 0o600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packed:
+class Packed(Struct, frozen=True, kw_only=True):
     """A layer that was written: its descriptor, and the digest of its tar before compression."""
 
     descriptor: Descriptor

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.state import State
 
@@ -77,8 +79,7 @@ class Patience:
         (self.sleep or self.stopped.wait)(seconds)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
+class Deadline(Struct, frozen=True, kw_only=True):
     """The end of a transfer that may take ``seconds``, on the clock of its ``Patience``."""
 
     seconds: float

@@ -8,7 +8,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import PgEphemeralError, RegistryError
 from pg_ephemeral.oci.endpoint import without_secrets
@@ -23,8 +25,7 @@ __all__ = ["Finding", "probe"]
 _JOBS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(Struct, frozen=True, kw_only=True):
     """What is known of one image: its descriptor when it is present, else the error that says more, if there is one."""
 
     state: State

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue, RegistryError
 from pg_ephemeral.oci.model import INDEX_TYPES, Descriptor, ImageConfig, Index, Manifest, Platform
 from pg_ephemeral.oci.reference import Name, Reference
@@ -52,8 +54,7 @@ BlobSource = Callable[[], AbstractContextManager[Readable]]
 TransferProgress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(Struct, frozen=True, kw_only=True):
     """A manifest's or an index's bytes, which its descriptor describes."""
 
     descriptor: Descriptor
@@ -103,8 +104,7 @@ class StoredImage:
     config: ImageConfig
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
+class Copied(Struct, frozen=True, kw_only=True):
     """What ``copy`` did: the manifest, the blobs whose bytes travelled, and those that did not have to."""
 
     descriptor: Descriptor

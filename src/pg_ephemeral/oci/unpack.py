@@ -15,8 +15,9 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.changeset import WHITEOUT
@@ -42,8 +43,7 @@ _ENTRY_LIMIT = 1_000_000
 _HEADER_LIMIT = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(Struct, frozen=True, kw_only=True):
     """The directory that a layer is applied to, which exists and holds no links, and where in the image it lies.
 
     Files are given to ``owner``, a pair of user and group, if that is not us, and get the time ``modified``, in

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import RegistryError
 from pg_ephemeral.oci.endpoint import registry_of
@@ -37,8 +38,7 @@ _CONFIRMED = re.compile(r"(?:bytes=)?0-(\d+)")
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """A repository to write to: its session, its path in the registry, and the scopes that writing needs."""
 
     session: Session

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import BackendError, ProcessError
 from pg_ephemeral.paths import barrier
@@ -27,8 +28,7 @@ _SHOWN_AS = ("postgres", "daemon", "nobody")
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Struct, frozen=True, kw_only=True):
     """How to run a server program: ``prefix`` goes before its argv; ``uid`` and ``gid`` own its files, if not we."""
 
     prefix: tuple[str, ...] = ()

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import PostgresNotFound, ProcessError
 from pg_ephemeral.process import Invocation, capture
 
@@ -57,8 +59,7 @@ _REQUIRED = ("postgres", "initdb", "psql")
 _VERSION = re.compile(r"\(PostgreSQL\) ((\d+)(?:\.(\d+))?(?:\.\d+)?((?:beta|rc|devel)\d*)?)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """A PostgreSQL version. ``text`` is the number as PostgreSQL prints it, ``build`` its whole version line."""
 
     major: int

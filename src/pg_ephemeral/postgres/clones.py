@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres.client import Client
@@ -51,8 +52,7 @@ _CLAUSE: Final[Mapping[Strategy, str]] = MappingProxyType(
 _METHOD: Final[Mapping[Strategy, str]] = MappingProxyType({Strategy.FILE_COPY: "copy", Strategy.CLONE: "clone"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Struct, frozen=True, kw_only=True):
     """A database to copy: what ``CREATE DATABASE`` has to be told of it. ``size`` is in bytes.
 
     ``properties`` says whether it has settings, privileges, a comment or labels, which are not copied by themselves.

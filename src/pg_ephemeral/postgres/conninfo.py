@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.postgres import names
 from pg_ephemeral.postgres import url as connection_url
@@ -44,8 +46,7 @@ class ChannelBinding(StrEnum):
     REQUIRE = "require"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkEndpoint:
+class NetworkEndpoint(Struct, frozen=True, kw_only=True):
     """A server reached over TCP. ``host`` is what its certificate is checked for.
 
     ``port`` None leaves the client its default. ``host_addr``, if any, is where to connect without looking up ``host``.
@@ -66,8 +67,7 @@ class NetworkEndpoint:
             names.host_address(self.host_addr)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketEndpoint:
+class SocketEndpoint(Struct, frozen=True, kw_only=True):
     """A server reached over a unix socket in directory ``socket_path``, or at ``@name`` in the abstract namespace.
 
     ``port`` is the number in the socket file's name; None leaves the client its default. Raises ``InvalidValue`` of

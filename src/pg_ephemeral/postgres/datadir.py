@@ -14,9 +14,10 @@ import shutil
 import stat
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import CacheError
 from pg_ephemeral.paths import unusable
@@ -40,8 +41,7 @@ _BLOCK = 4096
 _TRANSIENT = frozenset({"postmaster.pid", "postmaster.opts", "current_logfiles"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree:
+class Tree(Struct, frozen=True, kw_only=True):
     """What a data directory holds, by path relative to it."""
 
     directories: tuple[str, ...]
@@ -53,8 +53,7 @@ class Tree:
         return sum(size for size, _ in self.files.values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WalSegments:
+class WalSegments(Struct, frozen=True, kw_only=True):
     """A stretch of the write-ahead log, by the names of its first and its last segment."""
 
     first: str
@@ -64,8 +63,7 @@ class WalSegments:
         return self.first <= name <= self.last
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Owner(Struct, frozen=True, kw_only=True):
     """Whom copies are given to, when that is not us."""
 
     uid: int

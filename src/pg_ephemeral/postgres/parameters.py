@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import DefinitionError, InvalidValue
 from pg_ephemeral.postgres.names import bounded
@@ -84,8 +85,7 @@ def parse_assignment(text: str) -> tuple[str, str]:
     return parameter_name(name), parameter_value(value, name=name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Reservation(Struct, frozen=True, kw_only=True):
     """Why a parameter is not the user's to set, and what to do instead."""
 
     reason: str

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
+
 from pg_ephemeral.postgres.conninfo import Conninfo, Endpoint, NetworkEndpoint, SocketEndpoint, SslMode
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 
@@ -34,8 +36,7 @@ class Settings:
     seeding: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where one start of a server is: its directory, that of its sockets, and its port."""
 
     run: Path

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import InvalidValue, SeedFailed
 from pg_ephemeral.postgres.conninfo import Conninfo
@@ -59,8 +60,7 @@ def check_timeout(seconds: float | None) -> None:
         raise InvalidValue("the timeout of a seed must be more than 0 s", kind="not-positive")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadContext:
+class LoadContext(Struct, frozen=True, kw_only=True):
     """Where and how seeds are loaded. ``directory`` is the config file's: relative paths and programs start there.
 
     ``cacheable`` is False once an earlier seed broke the chain: no key is needed then, so no key program is run.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import ProcessError, SeedFailed
 from pg_ephemeral.process import Invocation, Overdue, guarded, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target, check_timeout, overdue
@@ -63,8 +65,7 @@ class Script:
         return LoadedProgram(seed=self, what="script", argv=argv, inputs=inputs)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedProgram:
+class LoadedProgram(Struct, frozen=True, kw_only=True):
     """An argv to run; ``what`` is how errors call it."""
 
     seed: Seed

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from pg_ephemeral.process import Overdue
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
 
@@ -30,8 +32,7 @@ class ContainerScript:
         return LoadedContainerScript(seed=self, inputs={"script": self.script} if context.cacheable else None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedContainerScript:
+class LoadedContainerScript(Struct, frozen=True, kw_only=True):
     """The script a backend builds with."""
 
     seed: ContainerScript

@@ -16,6 +16,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import ClientError, InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import identifier, quote_identifier, quote_literal
@@ -122,8 +124,7 @@ class CsvFile:
         return SeedLoadError(f"seed {self.name!r}: {self.path}:{line}: {problem}", seed=self.name, hint=hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedCsv:
+class LoadedCsv(Struct, frozen=True, kw_only=True):
     """The columns of the header, and the digest the content must still have."""
 
     seed: CsvFile

@@ -7,9 +7,10 @@ more.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import InvalidValue, ProcessError, SeedLoadError
 from pg_ephemeral.process import Completed, Invocation, capture
@@ -25,8 +26,7 @@ def check_revision(revision: str) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
+class Revision(Struct, frozen=True, kw_only=True):
     """A commit, looked up once; ``text`` is how the user named it. Paths are relative to ``directory``."""
 
     directory: Path

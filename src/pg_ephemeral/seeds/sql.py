@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import ProcessError, SeedFailed, SeedLoadError
 from pg_ephemeral.process import Overdue, status_text
 from pg_ephemeral.seeds import psql
@@ -68,8 +70,7 @@ class SqlStatement:
         return _load(self, place, context, key_kind="sql-statement")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedSql:
+class LoadedSql(Struct, frozen=True, kw_only=True):
     """Where the text is, and the digests that it and the data it reads must still have when it is applied."""
 
     seed: Seed

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Protocol, cast
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import SeedLoadError
 from pg_ephemeral.seeds.git import Revision
@@ -49,8 +50,7 @@ class Place(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilePlace:
+class FilePlace(Struct, frozen=True, kw_only=True):
     """A file; ``path`` is relative to ``directory``, the config file's."""
 
     path: Path
@@ -82,8 +82,7 @@ class FilePlace:
         return FilePlace(path=_joined(self.path.parent if relative else Path(), name), directory=self.directory)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitPlace:
+class GitPlace(Struct, frozen=True, kw_only=True):
     """A file at a git revision; what it includes is taken from there, too."""
 
     path: Path
@@ -113,8 +112,7 @@ class GitPlace:
         return GitPlace(path=_joined(self.path.parent if relative else Path(), name), revision=self.revision)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextPlace:
+class TextPlace(Struct, frozen=True, kw_only=True):
     """A text of the configuration itself."""
 
     text: str

@@ -7,8 +7,9 @@ lines; and what follows ``COPY … FROM STDIN`` is data up to a line ``\\.`` (Po
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from pg_ephemeral.seeds.psql_arguments import STDIN, copy_source, end_of_arguments, file_name, first_argument
 
@@ -40,8 +41,7 @@ _ENDING: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Include:
+class Include(Struct, frozen=True, kw_only=True):
     """``\\i`` or, if ``relative``, ``\\ir``: bytes ``start`` to ``end`` of its line.
 
     ``file`` is None if only psql can know the name. ``inside_statement``: SQL before it waits for its end or its data.
@@ -54,8 +54,7 @@ class Include:
     inside_statement: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataFile:
+class DataFile(Struct, frozen=True, kw_only=True):
     """A file that psql reads as data: by ``\\copy … from`` or ``\\lo_import``. None if only psql can know the name."""
 
     file: bytes | None

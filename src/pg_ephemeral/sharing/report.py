@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from pg_ephemeral.cache import Cache
 from pg_ephemeral.oci.endpoint import registry_of
@@ -11,8 +12,7 @@ from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.oci.state import State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class Looked(Struct, frozen=True, kw_only=True):
     """One stage that was looked for in the registry, and how that stands to it."""
 
     name: str
@@ -24,8 +24,7 @@ class Looked:
         return {"name": self.name, "cache_image": str(self.reference), "state": self.state.value}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullReport:
+class PullReport(Struct, frozen=True, kw_only=True):
     """What ``cache pull`` did. ``present`` is the newest stage that was here before; ``looked`` is newest first."""
 
     cache: Cache
@@ -47,8 +46,7 @@ class PullReport:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
+class Pushed(Struct, frozen=True, kw_only=True):
     """One stage and what became of it: ``pushed``, or ``present``: the registry had it. ``sent`` counts bytes."""
 
     name: str
@@ -61,8 +59,7 @@ class Pushed:
         return {"name": self.name, "cache_image": str(self.reference), "status": self.status, "sent_bytes": self.sent}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushReport:
+class PushReport(Struct, frozen=True, kw_only=True):
     """What ``cache push`` did, oldest stage first."""
 
     cache: Cache
@@ -78,8 +75,7 @@ class PushReport:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
+class SyncReport(Struct, frozen=True, kw_only=True):
     """What ``cache sync`` did; a part that was given up is None, and ``warnings`` say why."""
 
     pulled: PullReport | None

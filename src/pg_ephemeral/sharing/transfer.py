@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pg_ephemeral.cache import Cache
 from pg_ephemeral.chain import CacheKey
@@ -25,8 +26,7 @@ def require_registry(cache: Cache) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Travelling:
+class Travelling(Struct, frozen=True, kw_only=True):
     """A stage on its way, of which ``progress`` is told. ``name`` is its seed's."""
 
     name: str

@@ -12,9 +12,10 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from pg_ephemeral.errors import BackendError
 from pg_ephemeral.postgres.server_settings import LOOPBACK
@@ -27,8 +28,7 @@ _ANY, _ANY6 = "0.0.0.0", "::"  # noqa: S104
 _IN_A_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(Struct, frozen=True, kw_only=True):
     """Where to publish the port, and the IP address to connect to; None is the container's own.
 
     ``beside``: we may be in a container ourselves, and have to look. ``advice`` is what to do when

@@ -10,8 +10,9 @@ import ipaddress
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from pg_ephemeral.backends.engine.address import LOCAL, VARIABLE, Address
 from pg_ephemeral.postgres.server_settings import LOOPBACK
@@ -21,8 +22,7 @@ _ROUTES = Path("/proc/net/route")
 _LOOK = 2.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """A line of the kernel's table: which addresses, and by way of whom; None is directly."""
 
     network: ipaddress.IPv4Network

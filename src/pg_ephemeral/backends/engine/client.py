@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from pg_ephemeral.backends.engine.commands import (
     Arguments,
@@ -36,8 +37,7 @@ _AGAIN = 0.05
 _PROMPT = re.compile(rb"Username(?: \([^\n]*\))?:|Password:")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineClient:
+class EngineClient(Struct, frozen=True, kw_only=True):
     """One engine's command, as this process's user may use it."""
 
     dialect: Dialect

@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import BackendError
 
 Arguments = tuple[str, ...]
@@ -66,8 +68,7 @@ def _csv_field(text: str) -> str:
     return f'"{text.replace(chr(34), chr(34) * 2)}"' if any(c in text for c in ',"') else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publish:
+class Publish(Struct, frozen=True, kw_only=True):
     """Port 5432 inside, reachable at a port of the engine's choice on this address of the engine's host."""
 
     address: str
