@@ -13,6 +13,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
 .PHONY: demo test engines image lint bench docs clean
+# Programs that tests start by the thousand are not to compile what they import every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV ?= .venv
 BIN := $(VENV)/bin

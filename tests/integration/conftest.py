@@ -15,7 +15,6 @@ from pg_ephemeral.definition import Definition
 from pg_ephemeral.server import SeedTarget
 from support import engines, machine
 
-
 #: What is above the backends works alike on all engines, so each case of these is shown on one of them.
 _IN_TURN = frozenset(
     {

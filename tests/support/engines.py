@@ -35,7 +35,7 @@ _CLUSTER = "test-cluster"
 
 @cache
 def have_cluster(engine: str) -> None:
-    """Have stage 0 of the image for tests here, for whoever looks for it: a stage is found by its key, under any name."""
+    """Have stage 0 of the image for tests here, where tests find it: a stage is found by its key, under any name."""
     with tempfile.TemporaryDirectory() as directory:
         definition = Definition().with_image(machine.IMAGE).with_backend(engine).with_instance(_CLUSTER)
         backend = EngineBackend(_DIALECTS[engine], definition.image, cache=Path(directory))
