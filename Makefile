@@ -3,6 +3,7 @@
 # make engines  install Docker, Podman and a registry (Debian, as root), start Docker, and give both an image to test with
 # make image    only the last of these
 # make lint     formatting, types and layers alone
+# make pytest   the tests alone
 # make bench    the benchmarks
 # make docs     write the references and the JSON Schema anew from the code
 # make clean    remove what the others made
@@ -12,7 +13,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := test
-.PHONY: demo test engines image lint bench docs clean
+.PHONY: demo test pytest engines image lint bench docs clean
 # Programs that tests start by the thousand are not to compile what they import every time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -26,7 +27,9 @@ PYTEST_ARGS ?= --numprocesses auto --dist loadgroup
 demo: $(STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python examples/shop/demo.py
 
-test: lint
+test: lint pytest
+
+pytest: $(STAMP)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 engines:
