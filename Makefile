@@ -22,7 +22,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
 PYTHON ?=
-PYTEST_ARGS ?= --numprocesses auto --dist loadgroup
+PYTEST_ARGS ?= --numprocesses auto
 
 demo: $(STAMP)
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python examples/shop/demo.py

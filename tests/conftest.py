@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
-from support import machine
+from support import machine, turns
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says what else the machine does.
 hypothesis.settings.register_profile("ours", deadline=None)
@@ -23,7 +28,23 @@ def pytest_report_header() -> list[str]:
     for name, reason in machine.abilities().items():
         if reason is not None:
             lines.append(f"not tested here: {name}: {reason}")
+    if turns.are_taken():
+        lines.append(f"engines take turns above the backends: {turns.ALL_VARIABLE}=1 has every test on each")
     return lines
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if turns.are_taken():
+        others = set(turns.left_out(items))
+        config.hook.pytest_deselected(items=list(others))
+        items[:] = [item for item in items if item not in others]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    from support.scheduler import ByWhatIsShared
+
+    return ByWhatIsShared(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -70,7 +70,7 @@ def socket_parent(*, ours_alone: bool = True) -> Path:
     root = os.geteuid() == 0
     closed = root and barrier(temporary, uid=0 if ours_alone else _SOMEBODY, gid=0 if ours_alone else _SOMEBODY)
     if closed or len(str(temporary)) >= 50:
-        return Path("/tmp")  # noqa: S108 -- mkdtemp below it makes it private
+        return Path("/tmp")  # noqa: S108 -- what is made below it is private
     return temporary
 
 

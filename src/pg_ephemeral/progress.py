@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from msgspec import Struct
 
-
-class ClusterStarted(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStarted:
     """Stage 0, an empty cluster of this PostgreSQL version, is being made."""
 
     version: str
 
 
-class SeedStarted(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedStarted:
     """A seed is being applied: to become a stage, or, when ``cached`` is False, for this boot alone.
 
     ``position`` counts from 1 to ``total``, over all seeds of the definition.
@@ -27,7 +28,8 @@ class SeedStarted(Struct, frozen=True, kw_only=True):
     cached: bool
 
 
-class SeedFinished(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedFinished:
     """It was applied, and committed if it is cached, after this many seconds."""
 
     name: str
@@ -35,13 +37,15 @@ class SeedFinished(Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Waiting(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
     """Another process is making the stage of this name; we wait to use it."""
 
     name: str
 
 
-class Finished(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
     """Everything asked for is there: how many seeds were built, reused and replayed, and the seconds it took.
 
     ``booted`` tells a running server from a populated cache.
@@ -55,7 +59,8 @@ class Finished(Struct, frozen=True, kw_only=True):
     booted: bool
 
 
-class TransferStarted(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStarted:
     """A stage is being pulled from, or with ``push`` sent to, a registry. ``name`` is its seed's."""
 
     name: str
@@ -63,14 +68,16 @@ class TransferStarted(Struct, frozen=True, kw_only=True):
     push: bool
 
 
-class Transferring(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferring:
     """So many bytes of so many have moved; ``total`` is 0 while it is not known."""
 
     done: int
     total: int
 
 
-class TransferFinished(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFinished:
     """It is there, after this many seconds. ``sent`` counts the bytes that travelled, None if that is unknown."""
 
     name: str
@@ -79,7 +86,8 @@ class TransferFinished(Struct, frozen=True, kw_only=True):
     sent: int | None = None
 
 
-class Note(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
     """Something that whoever runs this should read; ``warning`` when a part of the work was given up."""
 
     text: str

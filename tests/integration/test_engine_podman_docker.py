@@ -46,6 +46,8 @@ def project(request: pytest.FixtureRequest, instance: str, tmp_path: Path, warm_
                 backend = "docker"
                 image = "{machine.IMAGE}"
                 wait_available_timeout = "60s"
+                # Of no other superuser's cluster, so that every stage is made here.
+                superuser = "{instance}"
                 [instances.{instance}.seeds.one]
                 type = "sql-statement"
                 statement = "CREATE TABLE one AS SELECT 'podman' AS name -- {instance}"

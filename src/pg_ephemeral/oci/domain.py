@@ -11,8 +11,6 @@ from functools import total_ordering
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Self
 
-from msgspec import Struct
-
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 
@@ -102,7 +100,8 @@ class Host:
 
 
 @total_ordering
-class Port(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
     """A TCP port, 0 to 65535, with its digits as written; ordered by number."""
 
     digits: str
@@ -132,7 +131,8 @@ class Port(Struct, frozen=True, kw_only=True):
 
 
 @total_ordering
-class Domain(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain:
     """Where a registry answers: a host and, perhaps, a port."""
 
     host: Host

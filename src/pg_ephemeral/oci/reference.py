@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Self, TypeVar
 
-from msgspec import Struct
-
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 from pg_ephemeral.oci.domain import Domain, DomainComponent, DomainName, Host, Port
@@ -82,7 +80,8 @@ class Path:
 
 
 @total_ordering
-class Name(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
     """A repository: a path, and the domain of its registry when it is stated.
 
     The first segment is a domain only if it looks like a registry (``Domain.is_registry``) and a path follows, so
@@ -206,7 +205,8 @@ class Reference:
 
 
 @total_ordering
-class Registry(Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
     """A registry as a setting means it: what stands before the repositories that are kept there.
 
     Unlike ``Name``, a bare host is a host: ``ghcr.io``, ``localhost:5000``. A path may follow (``ghcr.io/owner``), or

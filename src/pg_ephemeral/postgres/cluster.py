@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -176,11 +176,12 @@ class Cluster:
     def _launch(self) -> None:
         """Start the server program under a new keeper; the previous one, whose server ended, is let go then."""
         if self._sockets is None:
-            self._sockets = Path(
-                tempfile.mkdtemp(prefix=SOCKETS_PREFIX, dir=socket_parent(ours_alone=not self._account.foreign))
-            )
-            self._give(self._sockets)
-            self._write(self.run / SOCKETS_NOTE, str(self._sockets))
+            sockets = socket_parent(ours_alone=not self._account.foreign) / f"{SOCKETS_PREFIX}{secrets.token_hex(6)}"
+            # Noted before it is there: if we are killed in between, a sweep knows of it.
+            self._write(self.run / SOCKETS_NOTE, str(sockets))
+            sockets.mkdir(mode=0o700)
+            self._sockets = sockets
+            self._give(sockets)
         self._password = random_password()
         self._place = Place(run=self.run, sockets=self._sockets, port=_free_port())
         self._write(self._place.access_rules, access_rules(self.settings, seeding=True))

@@ -1,0 +1,18 @@
+"""Which tests go to one worker: those that share what is dear to make. No test is in here."""
+
+from __future__ import annotations
+
+from xdist.scheduler import LoadScopeScheduling
+
+from support import machine
+
+
+class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Tests of a module on one engine go together, and those of a module of units, which take no time; others alone."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, _, test = nodeid.partition("::")
+        engines = [engine for engine in machine.ENGINES if engine in test]
+        if len(engines) == 1:
+            return f"{module} on {engines[0]}"
+        return module if module.startswith("tests/unit/") else nodeid
