@@ -230,8 +230,8 @@ class Copier:
     def copy(self, path: str, stamp: Stamp) -> None:
         """Copy one file, which must still be as ``stamp`` says in the source, over what the target may have there.
 
-        An existing copy is overwritten in place: on ext4 taking new blocks right after freeing old ones is the slow
-        path, by a factor of ten and more.
+        An existing copy is overwritten in place: where files were just deleted, making new ones may be slower by a
+        factor of ten and more (docs/decisions/0005).
         """
         size, modified = stamp
         origin = os.open(self._source + path, os.O_RDONLY | os.O_CLOEXEC)
