@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from support import machine, turns
+from support import engines, machine, turns
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -56,6 +56,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if ability in machine.required():
                 pytest.fail(f"{ability} is required here, but {reason}", pytrace=False)
             pytest.skip(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The last to end is the one that has workers, or is alone."""
+    if not hasattr(session.config, "workerinput"):
+        engines.forget_clusters()
 
 
 @pytest.fixture(autouse=True)

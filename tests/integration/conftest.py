@@ -47,8 +47,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for engine in set(mark.args).intersection(machine.ENGINES):
             if machine.abilities()[engine] is None:
                 engines.have_cluster(engine)
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if not hasattr(session.config, "workerinput"):
-        engines.forget_clusters()
