@@ -36,7 +36,8 @@ answers() {
 if ! answers; then
     echo "starting dockerd"
     mkdir -p /var/log
-    setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &
+    # It outlives this, and may outlive the directory for temporary files that we were given.
+    env -u TMPDIR setsid dockerd >/var/log/dockerd.log 2>&1 </dev/null &
     daemon=$!
     for _ in $(seq 300); do
         if answers; then break; fi

@@ -13,6 +13,6 @@ class ByWhatIsShared(LoadScopeScheduling):  # type: ignore[misc] # xdist has no 
     def _split_scope(self, nodeid: str) -> str:
         module, _, test = nodeid.partition("::")
         engines = [engine for engine in machine.ENGINES if engine in test]
-        if len(engines) == 1:
-            return f"{module} on {engines[0]}"
+        if engines:
+            return f"{module} on {engines[-1]}"
         return module if module.startswith("tests/unit/") else nodeid
