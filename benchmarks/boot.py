@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         directory = Path(scratch)
         os.environ["PG_EPHEMERAL_CACHE_DIR"] = str(directory / "cache")
-        definition = Definition(directory=directory)
+        definition = Definition(directory=directory).with_backend("embedded")
         for name, statement in SEEDS:
             definition = definition.apply_sql_statement(name, statement)
         backend = EmbeddedBackend(definition.image)

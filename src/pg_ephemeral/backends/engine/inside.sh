@@ -44,8 +44,9 @@ receive() {
     fi
 }
 
+# A cluster that is there says it without a program being started.
 major() {
-    postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'
+    cat "$PGDATA/PG_VERSION" 2>/dev/null || postgres --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'
 }
 
 # What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
