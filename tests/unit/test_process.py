@@ -99,7 +99,7 @@ def test_guarded_does_not_wait_for_who_else_has_the_programs_streams(tmp_path: P
 
 def test_nor_for_one_that_left_the_group(tmp_path: Path) -> None:
     lines: list[bytes] = []
-    leaves = f"import os, time; os.setsid(); open('{tmp_path}/pid', 'w').write(str(os.getpid())); time.sleep(300)"
+    leaves = f"import os, signal; os.setsid(); open('{tmp_path}/pid', 'w').write(str(os.getpid())); signal.pause()"
     script = f'"{sys.executable}" -c "{leaves}" & while [ ! -s {tmp_path}/pid ]; do :; done; echo said >&2'
     try:
         assert guarded(sh(script), stdin=(b"x" * 65536 for _ in range(9)), line=lines.append) == 0
