@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.client import Client
-from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint
+from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.server import SeedTarget
 
 #: A value for every variable of libpq that would keep it from connecting, or take it elsewhere.
@@ -99,9 +97,6 @@ class TestEnvironment:
                 assert connection.rows(f"SELECT {settings}, current_user, current_database()") == [
                     ("Etc/UTC", "ISO, MDY", "", "postgres", "postgres")
                 ]
-            attempted = client.try_connect(conninfo)
-            assert attempted is not None
-            attempted.close()
 
     @pytest.mark.usefixtures("hostile")
     def test_callers_are_led_astray_no_more_than_we(self, server_target: SeedTarget) -> None:
@@ -115,34 +110,6 @@ class TestEnvironment:
         with pytest.raises(ClientError):
             client.connect(replace(server_target.conninfo, database="nope"))
         assert {name: os.environ.get(name) for name in HOSTILE} == HOSTILE
-
-
-class TestAttempts:
-    def test_a_server_that_is_up(self, server_target: SeedTarget) -> None:
-        opened = client.try_connect(server_target.conninfo)
-        assert opened is not None
-        with opened:
-            assert opened.rows("SELECT 1") == [(1,)]
-
-    def test_nobody_is_there_yet(self, server_target: SeedTarget, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        for endpoint in (SocketEndpoint(socket_path=str(tmp_path)), NetworkEndpoint(host="127.0.0.1", port=port)):
-            assert client.try_connect(replace(server_target.conninfo, endpoint=endpoint)) is None
-
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {"password": "wrong"},
-            {"database": "nope"},
-            {"user": "nope"},
-            {"endpoint": NetworkEndpoint(host="x.invalid")},
-        ],
-    )
-    def test_a_refusal_is_an_error(self, wrong: dict[str, str], server_target: SeedTarget) -> None:
-        with pytest.raises(ClientError) as caught:
-            client.try_connect(replace(tcp(server_target), **wrong))  # type: ignore[arg-type] # of one field each
-        assert "\n" not in caught.value.message
 
 
 class TestErrors:
@@ -168,16 +135,6 @@ class TestErrors:
         assert connection.rows("SELECT count(*) FROM t") == [(0,)]
         connection.copy_in("COPY t FROM STDIN", [b"1\n2", b"\n"])
         assert connection.rows("SELECT a FROM t ORDER BY a") == [(1,), (2,)]
-
-
-def test_a_password_is_set_by_its_verifier(connection: Client, server_target: SeedTarget) -> None:
-    verifier = connection.encrypt_password("someone", "swordfish")
-    assert verifier.startswith("SCRAM-SHA-256$")
-    connection.execute(f"CREATE ROLE someone LOGIN PASSWORD '{verifier}'")
-    someone = replace(tcp(server_target), user="someone", password="swordfish")
-    with client.connect(someone) as other:
-        assert other.rows("SELECT current_user") == [("someone",)]
-    assert "swordfish" not in server_target._handle.recent_log()
 
 
 def test_other_clients_are_gone_at_once(connection: Client, server_target: SeedTarget) -> None:

@@ -17,6 +17,7 @@ from pg_ephemeral.labels import Metadata
 from pg_ephemeral.populate import populate_only
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
+from pg_ephemeral.postgres.scram import verifier
 from support import machine
 from support.project import Project
 
@@ -64,8 +65,7 @@ def test_seeds_that_are_not_cached_are_applied_in_that_order_too(project: Projec
 def test_the_superusers_password_can_be_changed_while_it_runs() -> None:
     with boot(Definition()) as server:
         with client.connect(server._handle.control) as connection:
-            verifier = connection.encrypt_password("postgres", "another one")
-            connection.execute(f"ALTER ROLE postgres PASSWORD '{verifier}'")
+            connection.execute(f"ALTER ROLE postgres PASSWORD '{verifier('another one', b'salt')}'")
         with client.connect(replace(server.conninfo, password="another one")) as connection:
             assert connection.rows("SELECT current_user") == [("postgres",)]
 

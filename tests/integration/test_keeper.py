@@ -39,8 +39,8 @@ def keep(program: str, places: dict[str, Path], *arguments: str) -> Keeper:
 
 def test_an_order_to_quit_is_heard_however_early_it_comes(places: dict[str, Path]) -> None:
     keeper = keep(LATE, places)
-    keeper.order("QUIT")
-    assert keeper.ended(within=20.0)
+    keeper.quit()
+    assert keeper.ended(within=0.0)
     keeper.dismiss(clean_up=False)
     assert places["run"].exists()
 
@@ -59,6 +59,6 @@ def test_a_server_that_ends_by_itself_is_reported_at_once(places: dict[str, Path
     keeper = keep("import sys; print('last words', file=sys.stderr); sys.exit(3)", places)
     assert keeper.ended(within=20.0)
     assert places["log"].read_text() == "last words\n"
-    keeper.order("QUIT")  # to nobody, which is no error
+    keeper.quit()  # to nobody, which is no error
     keeper.dismiss(clean_up=True)
     assert not places["run"].exists()

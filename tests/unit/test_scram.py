@@ -1,4 +1,4 @@
-"""SCRAM verifiers, held against the RFC's own exchange and against a real server."""
+"""SCRAM, both sides of it, held against the RFC's own exchange and against a real server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from pg_ephemeral import Definition, boot
+from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
-from pg_ephemeral.postgres.scram import verifier
+from pg_ephemeral.postgres.scram import Proof, verifier
 
 
 def test_it_verifies_the_exchange_of_rfc_7677() -> None:
@@ -29,6 +30,35 @@ def test_it_verifies_the_exchange_of_rfc_7677() -> None:
     client_key = bytes(a ^ b for a, b in zip(proof, signature, strict=True))
     assert hashlib.sha256(client_key).digest() == stored
     assert base64.b64encode(hmac.digest(server, exchange, "sha256")) == b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+class TestProof:
+    """The exchange of RFC 7677, section 3, without the user's name, which PostgreSQL ignores."""
+
+    NONCE = "rOprNGfwEbeRWgbNEkqO"
+    CHALLENGE = f"r={NONCE}%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"
+
+    def test_it_shows_that_the_password_is_known(self) -> None:
+        proof = Proof("pencil", self.NONCE)
+        assert proof.first() == f"n,,n=,r={self.NONCE}"
+        unproven, _, text = proof.final(self.CHALLENGE).partition(",p=")
+        assert unproven == f"c=biws,{self.CHALLENGE.partition(',')[0]}"
+        salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+        stored, server = (base64.b64decode(part) for part in verifier("pencil", salt).split("$")[2].split(":"))
+        signed = f"n=,r={self.NONCE},{self.CHALLENGE},{unproven}".encode()
+        mask = hmac.digest(stored, signed, "sha256")
+        key = bytes(one ^ other for one, other in zip(base64.b64decode(text), mask, strict=True))
+        assert hashlib.sha256(key).digest() == stored
+        proof.check("v=" + base64.b64encode(hmac.digest(server, signed, "sha256")).decode())
+        with pytest.raises(ClientError, match="does not know the password"):
+            proof.check("v=" + base64.b64encode(hmac.digest(server, b"else", "sha256")).decode())
+
+    @pytest.mark.parametrize(
+        "challenge", ["", "r=other,s=c2FsdA==,i=4096", f"r={NONCE}x,s=c2FsdA==,i=0", f"r={NONCE}x,s=???,i=1", "e=no"]
+    )
+    def test_a_challenge_that_makes_no_sense(self, challenge: str) -> None:
+        with pytest.raises(ClientError, match="challenge"):
+            Proof("pencil", self.NONCE).final(challenge)
 
 
 def test_salt_iterations_and_password_count() -> None:
@@ -57,7 +87,7 @@ def test_a_server_takes_it_as_its_own(warm_cache: Path, monkeypatch: pytest.Monk
             admin.execute(f"CREATE ROLE {quote_identifier(role)} LOGIN PASSWORD {secret}")
             ours = admin.rows("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (role,))[0][0]
             assert ours == secret.strip("'")
-            theirs = admin.encrypt_password(role, password)
+            theirs = admin.raw.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
         salt = base64.b64decode(theirs.split("$")[1].partition(":")[2])
         assert verifier(password, salt) == theirs
         with server.connect(user=role, password=password) as connection:

@@ -9,6 +9,7 @@ from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.superuser import forget_password
+from pg_ephemeral.postgres.unhindered import LOCK_TIMEOUT
 
 _OLDEST_NEEDED = "SELECT pg_walfile_name(min(restart_lsn)) FROM pg_replication_slots"
 
@@ -36,7 +37,7 @@ def settle(control: Conninfo, control_of: Callable[[str], Conninfo]) -> str | No
 
 
 def _connected(conninfo: Conninfo) -> Client:
-    return client.connect_unhindered(conninfo, lock_timeout=client.LOCK_TIMEOUT)
+    return client.connect_unhindered(conninfo, lock_timeout=LOCK_TIMEOUT)
 
 
 def _refuse_prepared(connection: Client) -> None:

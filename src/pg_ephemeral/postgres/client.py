@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pg_ephemeral.errors import ClientError
 from pg_ephemeral.postgres.conninfo import Conninfo
-from pg_ephemeral.postgres.readiness import accepts
+from pg_ephemeral.postgres.unhindered import unhindered
 
 if TYPE_CHECKING:
     import psycopg
 
 #: How long a server may take to answer a connection attempt, in seconds, unless the caller says.
 CONNECT_TIMEOUT: Final = 10.0
-
-#: How long a statement of ours may wait for a lock that nothing should hold, in seconds.
-LOCK_TIMEOUT: Final = 10.0
 
 #: What to say instead of nothing where nothing would not mean libpq's own default.
 _NEUTRAL: Final = {
@@ -42,16 +39,6 @@ _HIDDEN: Final = ("PGSERVICE", "PGDATESTYLE", "PGTZ", "PGGEQO")
 _hiding = threading.Lock()
 
 _log = logging.getLogger(__name__)
-
-#: The ``options`` of a connection that no default of the server, of a database or of a role is to hinder. A connection
-#: that applies seeds has none of them: what the user sets is what the seeds get.
-_UNHINDERED: Final = (
-    "-c role=none -c default_transaction_read_only=off -c lock_timeout={lock_timeout}ms -c statement_timeout=0"
-)
-#: The same for parameters that not every version has, with the first that has them.
-_UNLIMITED: Final = (("idle_session_timeout", 140_000), ("transaction_timeout", 170_000))
-#: How a server ends a session that one of these gave too little time, and what is left of one that it ended before.
-_TIMED_OUT: Final = frozenset({"57P05", "25P04", None})
 
 _TERMINATE: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -110,6 +97,11 @@ class Client:
             return True
         return False
 
+    @property
+    def server_version(self) -> int:
+        """As the server's ``server_version_num``."""
+        return self.raw.info.server_version
+
     def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> None:
         """Run a statement; ``%s`` stands for a parameter if there are any. Raises ``ClientError``."""
         with _mapped():
@@ -129,16 +121,6 @@ class Client:
             for chunk in chunks:
                 copy.write(chunk)
 
-    def encrypt_password(self, user: str, password: str) -> str:
-        """The SCRAM verifier for a password, so that the server, and its log, never see the password itself."""
-        with _mapped():
-            return self.raw.pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
-
-
-def prepare() -> None:
-    """Load what connecting takes, which is much: for a moment when we wait for something else anyway."""
-    import psycopg  # noqa: F401 -- loading it is the point
-
 
 def connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client:
     """Connect, in autocommit mode.
@@ -153,21 +135,7 @@ def connect_unhindered(conninfo: Conninfo, *, timeout: float | None = None, lock
 
     ``lock_timeout`` is in seconds; 0 is for ever. Raises ``ClientError``.
     """
-    options = _UNHINDERED.format(lock_timeout=round(lock_timeout * 1000))
-    connection = _connect(conninfo, timeout, options=options)
-    names = [name for name, since in _UNLIMITED if connection.raw.info.server_version >= since]
-    try:
-        connection.execute("; ".join(f"SET {name} = 0" for name in names))
-    except ClientError as error:
-        connection.close()
-        if error.sqlstate not in _TIMED_OUT:
-            raise
-        # Even that took too long. Now that the version is known it can be said from the beginning.
-        return _connect(conninfo, timeout, options=" ".join([options, *(f"-c {name}=0" for name in names)]))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return unhindered(lambda options: _connect(conninfo, timeout, options=options), lock_timeout=lock_timeout)
 
 
 def _connect(conninfo: Conninfo, timeout: float | None, **keywords: str) -> Client:
@@ -201,21 +169,6 @@ def connect_async(conninfo: Conninfo, **keywords: Any) -> psycopg.AsyncConnectio
 
     with _connecting():
         return asyncio.run(connected())
-
-
-def try_connect(conninfo: Conninfo, *, timeout: float | None = None) -> Client | None:
-    """As ``connect_unhindered``, waiting for locks no longer than ``LOCK_TIMEOUT``; None when the server is not up yet.
-
-    For use in a loop. Not up is: no socket, connection refused, no answer, or "cannot connect now" (SQLSTATE 57P03).
-    Raises ``ClientError`` for everything else, such as a wrong password.
-    """
-    try:
-        return connect_unhindered(conninfo, timeout=timeout, lock_timeout=LOCK_TIMEOUT)
-    except ClientError:
-        # libpq does not tell a caller why; and asked again, a server that comes up at this moment gives another answer.
-        if not accepts(conninfo, timeout=CONNECT_TIMEOUT if timeout is None else timeout):
-            return None
-        return connect_unhindered(conninfo, timeout=timeout, lock_timeout=LOCK_TIMEOUT)
 
 
 def terminate_clients(client: Client, *, timeout: float = 10.0) -> None:

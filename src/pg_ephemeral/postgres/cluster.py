@@ -19,15 +19,15 @@ from typing import TypeVar
 
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.paths import socket_parent, unusable
-from pg_ephemeral.postgres import client
+from pg_ephemeral.postgres import wire
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation
-from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import WalSegments, remove
 from pg_ephemeral.postgres.initdb import server_environment
-from pg_ephemeral.postgres.keeper import Keeper, Order
-from pg_ephemeral.postgres.names import quote_identifier, random_password
+from pg_ephemeral.postgres.keeper import Keeper
+from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
+from pg_ephemeral.postgres.scram import SALT_BYTES, verifier
 from pg_ephemeral.postgres.server_settings import (
     LOOPBACK,
     SOCKETS_NOTE,
@@ -40,6 +40,7 @@ from pg_ephemeral.postgres.server_settings import (
     public,
 )
 from pg_ephemeral.postgres.superuser import give_password
+from pg_ephemeral.postgres.wire import Wire
 from pg_ephemeral.process import Invocation, capture
 
 _POLL = 0.002
@@ -100,18 +101,22 @@ class Cluster:
 
         Raises ``ClientError``.
         """
-        with self._somewhere(partial(client.connect_unhindered, lock_timeout=client.LOCK_TIMEOUT)) as connection:
+        with self._somewhere(partial(wire.connect_unhindered, timeout=self.settings.timeout)) as connection:
             self._admit(connection, seeding=seeding)
 
     def stop(self) -> None:
         """Shut down cleanly, so that the data can be kept. Raises ``ServerError`` when it takes too long."""
-        self._end("INT", timeout=max(self.settings.timeout, 60.0))
+        if self._keeper is None:
+            return
+        timeout = max(self.settings.timeout, 60.0)
+        self._keeper.order("INT")
+        if not self._keeper.ended(within=timeout):
+            raise ServerError(f"the server did not shut down within {timeout:g} s", detail=self.recent_log() or None)
 
     def discard(self) -> None:
         """Stop at once; the data directory is of no further use as it is. Does nothing if nothing runs."""
         if self._keeper is not None:
-            with suppress(ServerError):
-                self._end("QUIT", timeout=None)
+            self._keeper.quit()
 
     def close(self) -> None:
         """Let go of everything: the server, its sockets, and the ``run`` directory with all that is in it."""
@@ -227,7 +232,7 @@ class Cluster:
         if self._account.uid is not None and self._account.gid is not None:
             os.chown(path, self._account.uid, self._account.gid)
 
-    def _first_answer(self) -> Client:
+    def _first_answer(self) -> Wire:
         """Connect as soon as the server accepts connections; fail as soon as it is dead."""
         assert self._keeper is not None  # noqa: S101 -- called after _launch
         deadline = time.monotonic() + self.settings.timeout
@@ -247,7 +252,7 @@ class Cluster:
                     hint="raise wait_available_timeout if it only needs longer",
                 )
             if listening.exists():
-                connection = self._somewhere(partial(client.try_connect, timeout=left))
+                connection = self._somewhere(partial(wire.try_connect, timeout=left))
                 if connection is not None:
                     return connection
 
@@ -258,30 +263,20 @@ class Cluster:
         except ClientError:
             return connect(self.control)
 
-    def _make_database(self, connection: Client) -> None:
+    def _make_database(self, connection: Wire) -> None:
         """Make the wanted database, if it is not there."""
         database = self.settings.database
-        if not connection.rows("SELECT FROM pg_database WHERE datname = %s", (database,)):
+        if not connection.rows(f"SELECT FROM pg_database WHERE datname = {quote_literal(database)}"):
             connection.execute(f"CREATE DATABASE {quote_identifier(database)}")
 
-    def _admit(self, connection: Client, *, seeding: bool) -> None:
+    def _admit(self, connection: Wire, *, seeding: bool) -> None:
         """Set the password by its verifier, and close the way in without one."""
         user = self.settings.superuser
-        for statement in give_password(user, connection.encrypt_password(user, self._password)):
+        for statement in give_password(user, verifier(self._password, secrets.token_bytes(SALT_BYTES))):
             connection.execute(statement)
         if not seeding:
             self._write(self._place.access_rules, access_rules(self.settings, seeding=False))
             connection.execute("SELECT pg_reload_conf()")
-
-    def _end(self, order: Order, *, timeout: float | None) -> None:
-        if self._keeper is None:
-            return
-        self._keeper.order(order)
-        if not self._keeper.ended(within=timeout):
-            raise ServerError(
-                f"the server did not shut down within {timeout:g} s" if timeout else "the server did not shut down",
-                detail=self.recent_log() or None,
-            )
 
 
 def _free_port() -> int:

@@ -18,6 +18,9 @@ from pg_ephemeral.process import Invocation, spawn
 
 _SCRIPT = Path(__file__).with_name("keeper.sh").read_text(encoding="utf-8")
 
+#: How long a server may take to hear that it is to stop at once, in seconds, until it is told again.
+_AGAIN = 0.1
+
 Order = Literal["INT", "QUIT"]
 
 
@@ -62,6 +65,13 @@ class Keeper:
         with suppress(BrokenPipeError, ValueError):
             self._orders.write(f"{order}\n".encode())
             self._orders.flush()
+
+    def quit(self) -> None:
+        """Have the server stop at once, and wait for that."""
+        self.order("QUIT")
+        # One that was only just started may not have its handlers yet, so it is told until it has heard.
+        while not self.ended(within=_AGAIN):
+            self.order("QUIT")
 
     def dismiss(self, *, clean_up: bool) -> None:
         """End the keeper and wait for it; with ``clean_up`` it stops the server and removes the directories first."""

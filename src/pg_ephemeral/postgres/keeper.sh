@@ -29,7 +29,6 @@ stop() {
     while read -r order <&3; do
         case $order in
             done) exit 0 ;;
-            QUIT) stop ;;
             *) kill -"$order" "$server" ;;
         esac
     done

@@ -21,11 +21,11 @@ from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.postgres import client as postgres
+from pg_ephemeral.postgres import wire
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
 from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
 from pg_ephemeral.postgres.names import random_password
-from pg_ephemeral.postgres.scram import verifier
+from pg_ephemeral.postgres.scram import SALT_BYTES, verifier
 from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 from pg_ephemeral.process import Invocation
@@ -258,7 +258,7 @@ class EngineHandle:
         return Invocation(argv=self._client.invocation(arguments).argv, env=environment)
 
     def _send_files(self) -> None:
-        statements = give_password(self.spec.superuser, verifier(self._password, secrets.token_bytes(16)))
+        statements = give_password(self.spec.superuser, verifier(self._password, secrets.token_bytes(SALT_BYTES)))
         self.inside.file("password.sql", "".join(f"{statement};\n" for statement in statements))
         host = "host" if self._certificates is None else "hostssl"
         # Whoever is inside could read the data directory as well; from outside it takes the password.
@@ -274,7 +274,7 @@ class EngineHandle:
         deadline = time.monotonic() + timeout
         try:
             self.inside.expect("ready", within=timeout)
-            while (connection := postgres.try_connect(self.control)) is None:
+            while (connection := wire.try_connect(self.control, timeout=timeout)) is None:
                 if self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
                     raise self._unreachable()
             connection.close()

@@ -21,7 +21,6 @@ from pg_ephemeral.backends.runs import Run, new_run
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.errors import BackendError, ServerError, StageGone
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.postgres.client import prepare
 
 #: Beside the server, what an engine may need to start a container on a busy machine, in seconds.
 _START_TIMEOUT = 120.0
@@ -80,7 +79,6 @@ class Launcher:
         try:
             if serve:
                 handle.order_start(spec, fresh=source is None)
-            prepare()
             handle.inside.expect("up", within=_START_TIMEOUT)
         except Ended as error:
             status, said = handle.inside.status, handle.inside.recent_log()
