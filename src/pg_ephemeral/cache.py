@@ -48,8 +48,10 @@ class Cache(Struct, frozen=True, kw_only=True):
         keys = {self.reference(key): key for key in self.chain.keys}
         return frozenset(keys[reference] for reference in self.backend.images.get(keys))
 
-    def spec(self, *, directories: tuple[Path, ...] = (), for_stage: bool = False) -> ServerSpec:
-        """How servers of this definition run; ``directories`` are for programs beside them to see."""
+    def spec(
+        self, *, directories: tuple[Path, ...] = (), own_network: bool = False, for_stage: bool = False
+    ) -> ServerSpec:
+        """How servers of this definition run; ``directories`` and ``own_network`` are for programs beside them."""
         definition = self.definition
         reads_files = any(stage.loaded.reads_files for stage in self.chain.stages)
         return ServerSpec(
@@ -61,6 +63,8 @@ class Cache(Struct, frozen=True, kw_only=True):
             application_name=definition.application_name,
             directories=directories,
             files=definition.directory if reads_files else None,
+            # Scripts run where the server does, and seeds that are not cached may have one at each boot.
+            own_network=own_network or any(stage.loaded.needs_build for stage in self.chain.stages),
             for_stage=for_stage,
             seeding=for_stage or self.chain.breaker is not None,
         )

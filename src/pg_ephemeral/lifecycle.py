@@ -31,6 +31,7 @@ def boot(
     instance: str = DEFAULT_INSTANCE,
     backend: Backend | None = None,
     directories: Sequence[Path] = (),
+    own_network: bool = False,
     progress: Progress = silent,
 ) -> Iterator[Server]:
     """A running, seeded server for the block; nothing of it is left afterwards, however the block ends.
@@ -39,13 +40,14 @@ def boot(
 
     Without a ``definition`` it is ``instance`` of the file ``config``, or of the ``database.toml`` found in the working
     directory or above it, or PostgreSQL without seeds when there is none. ``backend`` overrides the definition's.
-    ``directories`` can be seen, at the same path, by programs that run in the server's container.
+    ``directories`` can be seen, at the same path, by programs that run in the server's container, which has a network
+    of its own then, or with ``own_network``; else it may have this host's, with the server on loopback.
     Raises the errors of ``pg_ephemeral.errors``.
     """
     chosen = definition if definition is not None else load(config).definition(instance)
     began, owner = time.monotonic(), os.getpid()
     cache = open_cache(chosen, backend if backend is not None else select(chosen))
-    spec = cache.spec(directories=tuple(directories))
+    spec = cache.spec(directories=tuple(directories), own_network=own_network)
     handle, populated = _start(cache, spec, progress)
     cache = populated.cache
     with _removed_afterwards(cache.backend, handle):
@@ -77,6 +79,7 @@ async def aboot(
     instance: str = DEFAULT_INSTANCE,
     backend: Backend | None = None,
     directories: Sequence[Path] = (),
+    own_network: bool = False,
     progress: Progress = silent,
 ) -> AsyncIterator[Server]:
     """``boot`` for asynchronous callers: the work is done in a thread, and cancellation leaves nothing behind."""
@@ -84,7 +87,13 @@ async def aboot(
 
     owner = os.getpid()
     manager = boot(
-        definition, config=config, instance=instance, backend=backend, directories=directories, progress=progress
+        definition,
+        config=config,
+        instance=instance,
+        backend=backend,
+        directories=directories,
+        own_network=own_network,
+        progress=progress,
     )
     entering = asyncio.ensure_future(asyncio.to_thread(manager.__enter__))
     try:

@@ -175,6 +175,8 @@ class _Builder:
             database=cache.definition.database,
             parameters=parameters.effective({}, test_profile=True),
             timeout=max(cache.definition.wait_available_timeout, 10.0),
+            # An image may run whatever it likes to make one.
+            own_network=True,
             for_stage=True,
             seeding=True,
         )

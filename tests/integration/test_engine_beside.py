@@ -37,10 +37,11 @@ except PgEphemeralError as error:
 
 
 @pytest.fixture
-def instance(warm_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     if shutil.which("nsenter") is None:
         pytest.skip("needs nsenter")
-    monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(warm_cache))
+    # What is noted of the engine is true of it from there.
+    monkeypatch.setenv("PG_EPHEMERAL_CACHE_DIR", str(tmp_path))
     instance = f"t-{secrets.token_hex(4)}"
     yield instance
     engines.remove_images("docker", instance)

@@ -282,6 +282,11 @@ def test_a_warm_boot_makes_few_calls(watch: Watch, tmp_path: Path, monkeypatch: 
     with boot(definition):
         pass
     made = calls.read_text().splitlines()
+    assert made == ["image inspect", "image inspect", "run --rm"]
+    calls.unlink()
+    with boot(definition, own_network=True):
+        pass
+    made = calls.read_text().splitlines()
     assert made == ["image inspect", "image inspect", "run --rm", made[3]]
     assert made[3].startswith("port pg-ephemeral-")
 

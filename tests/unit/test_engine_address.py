@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral.backends.engine.address import VARIABLE, Address, docker_address, podman_address
 from pg_ephemeral.errors import BackendError
 
 LOCAL = Address(publish="127.0.0.1", connect="127.0.0.1")
-BESIDE = Address(publish="127.0.0.1", connect="127.0.0.1", beside=True)
+#: Only on Linux do containers share a kernel with us, and may share a network.
+NATIVE = replace(LOCAL, shares_networks=sys.platform == "linux")
+BESIDE = replace(NATIVE, beside=True)
 
 
 def remote(address: str) -> Address:
@@ -57,15 +61,21 @@ def context(directory: Path, name: str, host: str | None, *, current: bool = Tru
     ],
 )
 class TestTheEnginesAddress:
+    """On this very system are the engines that are where they are by default."""
+
     def test_of_docker(self, home: Path, endpoint: str, expected: Address) -> None:
-        assert docker_address({"HOME": str(home), "DOCKER_HOST": endpoint}, inside=False) == expected
+        native = endpoint in {"", "unix:///var/run/docker.sock"}
+        found = docker_address({"HOME": str(home), "DOCKER_HOST": endpoint}, inside=False)
+        assert found == (NATIVE if native else expected)
 
     def test_of_podman(self, home: Path, endpoint: str, expected: Address) -> None:
-        assert podman_address({"HOME": str(home), "CONTAINER_HOST": endpoint}, inside=False) == expected
+        found = podman_address({"HOME": str(home), "CONTAINER_HOST": endpoint}, inside=False)
+        assert found == (expected if endpoint else NATIVE)
 
     def test_of_a_context(self, home: Path, endpoint: str, expected: Address) -> None:
         context(home, "elsewhere", endpoint)
-        assert docker_address({"HOME": str(home)}, inside=False) == expected
+        native = endpoint in {"", "unix:///var/run/docker.sock"}
+        assert docker_address({"HOME": str(home)}, inside=False) == (NATIVE if native else expected)
 
 
 # fault: W60
@@ -76,21 +86,21 @@ def test_which_context_counts(home: Path) -> None:
     variables = {"HOME": str(home)}
     assert docker_address(variables, inside=False) == remote("192.0.2.1")
     assert docker_address({**variables, "DOCKER_CONTEXT": "two"}, inside=False) == remote("192.0.2.2")
-    assert docker_address({**variables, "DOCKER_CONTEXT": "default"}, inside=False) == LOCAL
-    assert docker_address({**variables, "DOCKER_CONTEXT": "nowhere"}, inside=False) == LOCAL
-    assert docker_address({**variables, "DOCKER_CONTEXT": "unknown"}, inside=False) == LOCAL, "docker itself complains"
+    assert docker_address({**variables, "DOCKER_CONTEXT": "default"}, inside=False) == NATIVE
+    assert docker_address({**variables, "DOCKER_CONTEXT": "nowhere"}, inside=False) == NATIVE
+    assert docker_address({**variables, "DOCKER_CONTEXT": "unknown"}, inside=False) == NATIVE, "docker itself complains"
     above = {**variables, "DOCKER_CONTEXT": "two", "DOCKER_HOST": "tcp://192.0.2.3:1"}
     assert docker_address(above, inside=False) == remote("192.0.2.3")
     elsewhere = {"HOME": "/nowhere", "DOCKER_CONFIG": str(home / ".docker")}
     assert docker_address(elsewhere, inside=False) == remote("192.0.2.1")
-    assert podman_address(variables, inside=False) == LOCAL, "podman has none of them"
+    assert podman_address(variables, inside=False) == NATIVE, "podman has none of them"
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", '{"currentContext": 7}', '{"currentContext": "lost"}'])
 def test_an_unusable_configuration_of_docker_is_its_own_affair(home: Path, text: str) -> None:
     (home / ".docker").mkdir()
     (home / ".docker" / "config.json").write_text(text)
-    assert docker_address({"HOME": str(home)}, inside=False) == LOCAL
+    assert docker_address({"HOME": str(home)}, inside=False) == NATIVE
 
 
 # fault: W60
@@ -108,8 +118,10 @@ def test_inside_a_container_the_ports_of_a_daemon_may_be_elsewhere(home: Path) -
     assert docker_address(variables, inside=True) == BESIDE
     assert docker_address({**variables, "DOCKER_HOST": "unix:///var/run/docker.sock"}, inside=True) == BESIDE
     assert docker_address({**variables, "DOCKER_HOST": "tcp://192.0.2.1:2375"}, inside=True) == remote("192.0.2.1")
-    assert podman_address(variables, inside=True) == LOCAL, "its containers are children of ours"
-    assert podman_address({**variables, "CONTAINER_HOST": "unix:///run/podman.sock"}, inside=True) == BESIDE
+    assert podman_address(variables, inside=True) == NATIVE, "its containers are children of ours"
+    assert podman_address({**variables, "CONTAINER_HOST": "unix:///run/podman.sock"}, inside=True) == replace(
+        BESIDE, shares_networks=False
+    )
 
 
 # fault: W60

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from pg_ephemeral.backends.engine.address import LOCAL, VARIABLE
+from pg_ephemeral.backends.engine.address import NATIVE, VARIABLE
 from pg_ephemeral.backends.engine.beside import Route, from_beside, read_routes
 
 _HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
@@ -60,7 +60,7 @@ def test_the_kernels_table_is_read() -> None:
 
 # fault: W60
 def test_what_is_on_our_loopback_is_reached_there(open_port: int) -> None:
-    assert from_beside(open_port, unasked, routes=_ON_A_NETWORK) == LOCAL
+    assert from_beside(open_port, unasked, routes=_ON_A_NETWORK) == NATIVE
 
 
 # fault: W60

@@ -91,6 +91,12 @@ def test_a_server_runs_in_the_foreground_and_takes_everything_along_when_it_ends
     assert arguments[-5:] == ("--entrypoint", "sh", "postgres:15", "-c", "script")
 
 
+def test_without_a_port_to_publish_it_has_the_network_of_the_host() -> None:
+    arguments = commands.run("postgres:15", (), name="x", entrypoint="sh", labels={}, env={}, publish=None)
+    assert value_of(arguments, "--network") == ["host"]
+    assert "--publish" not in arguments
+
+
 def test_without_a_directory_of_this_host_selinux_stays_on() -> None:
     arguments = commands.run(
         "postgres:15", (), name="x", entrypoint="sh", labels={}, env={}, publish=Publish(address="127.0.0.1")

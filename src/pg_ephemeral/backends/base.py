@@ -51,6 +51,8 @@ class ServerSpec:
     directories: tuple[Path, ...] = ()
     #: The config file's directory, if the client programs that apply seeds read files in it.
     files: Path | None = None
+    #: Whether a server that has a container is to have a network of its own: other programs are going to run beside it.
+    own_network: bool = False
     #: Whether a stage is to be made of what this start of the server writes.
     for_stage: bool = False
     #: Whether seeds are to be applied: until ``admit`` ends that, ``control`` needs no password where it is a socket of

@@ -199,7 +199,12 @@ def _booted(context: click.Context) -> Iterator[_Runner]:
     here = working_directory() if where is Context.BARE else None
     with (
         shown_progress(quiet=global_options_of(context).quiet) as progress,
-        boot(definition_of(context), directories=[here] if here else [], progress=progress) as server,
+        boot(
+            definition_of(context),
+            directories=[here] if here else [],
+            own_network=where is not Context.HOST,
+            progress=progress,
+        ) as server,
     ):
         yield _Runner(server, where, directory=here)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import TypeVar
 
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.paths import socket_parent, unusable
-from pg_ephemeral.postgres import wire
+from pg_ephemeral.postgres import ports, wire
 from pg_ephemeral.postgres.account import Account
 from pg_ephemeral.postgres.binaries import Installation
 from pg_ephemeral.postgres.conninfo import Conninfo
@@ -29,7 +28,6 @@ from pg_ephemeral.postgres.keeper import Keeper
 from pg_ephemeral.postgres.names import quote_identifier, quote_literal, random_password
 from pg_ephemeral.postgres.scram import SALT_BYTES, verifier
 from pg_ephemeral.postgres.server_settings import (
-    LOOPBACK,
     SOCKETS_NOTE,
     SOCKETS_PREFIX,
     Place,
@@ -44,7 +42,6 @@ from pg_ephemeral.postgres.wire import Wire
 from pg_ephemeral.process import Invocation, capture
 
 _POLL = 0.002
-_PORT_ATTEMPTS = 5
 _LOG_LINES = 15
 
 #: Where we connect while the wanted database may not exist yet: every new one is copied from it, so that it is there.
@@ -78,17 +75,16 @@ class Cluster:
         Creates the wanted database when it is missing. Raises ``ServerError`` with the server's last log lines when
         it dies or does not answer in time; then nothing runs.
         """
-        for attempt in range(1, _PORT_ATTEMPTS + 1):
+        for attempt in range(1, ports.ATTEMPTS + 1):
             self._launch()
             try:
                 with self._first_answer() as connection:
                     self._make_database(connection)
                     self._admit(connection, seeding=self.settings.seeding)
             except ServerError:
-                # Between our look for a free port and the server's bind another process may have taken it.
-                taken = "Address already in use" in self.recent_log()
+                taken = ports.TAKEN in self.recent_log()
                 self.discard()
-                if not taken or attempt == _PORT_ATTEMPTS:
+                if not taken or attempt == ports.ATTEMPTS:
                     raise
             except BaseException:
                 self.discard()
@@ -188,7 +184,7 @@ class Cluster:
             self._sockets = sockets
             self._give(sockets)
         self._password = random_password()
-        self._place = Place(run=self.run, sockets=self._sockets, port=_free_port())
+        self._place = Place(run=self.run, sockets=self._sockets, port=ports.free_port())
         self._write(self._place.access_rules, access_rules(self.settings, seeding=True))
         self._write_certificates()
         with suppress(FileNotFoundError):
@@ -277,10 +273,3 @@ class Cluster:
         if not seeding:
             self._write(self._place.access_rules, access_rules(self.settings, seeding=False))
             connection.execute("SELECT pg_reload_conf()")
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,18 +32,24 @@ _IN_A_CONTAINER = (Path("/.dockerenv"), Path("/run/.containerenv"))
 class Address(Struct, frozen=True, kw_only=True):
     """Where to publish the port, and the IP address to connect to; None is the container's own.
 
-    ``beside``: we may be in a container ourselves, and have to look. ``advice`` is what to do when
-    the port is not reached.
+    ``beside``: we may be in a container ourselves, and have to look. ``shares_networks``: a container that is given the
+    network of the engine's host should have ours. ``advice`` is what to do when the port is not reached.
     """
 
     publish: str
     connect: str | None
     beside: bool = False
+    shares_networks: bool = False
     advice: str = f"if the engine is on another host, set {VARIABLE} to that"
 
 
 #: Of an engine whose ports are on our own loopback.
 LOCAL = Address(publish=LOOPBACK, connect=LOOPBACK)
+#: Of one that runs on this very system.
+NATIVE = Address(publish=LOOPBACK, connect=LOOPBACK, shares_networks=True)
+
+#: Where Docker's engine is unless it is elsewhere; others on a socket may be in a virtual machine or elsewhere.
+_NATIVE_DOCKER = ("", "unix:///var/run/docker.sock", "unix:///run/docker.sock")
 
 
 def docker_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
@@ -50,17 +57,20 @@ def docker_address(environment: Mapping[str, str], *, inside: bool | None = None
 
     ``inside`` says whether we run in a container ourselves, beside those we start.
     """
-    return _address(environment, docker_endpoint(environment), inside=inside)
+    endpoint = docker_endpoint(environment)
+    return _address(environment, endpoint, inside=inside, native=endpoint in _NATIVE_DOCKER)
 
 
 def podman_address(environment: Mapping[str, str], *, inside: bool | None = None) -> Address:
     """For podman: by ``CONTAINER_HOST``. A podman machine forwards its ports to loopback. Raises ``BackendError``."""
     endpoint = environment.get("CONTAINER_HOST", "")
     # Without a remote, containers are our children: their ports are where we are, in a container or not.
-    return _address(environment, endpoint, inside=inside if endpoint else False)
+    return _address(environment, endpoint, inside=inside if endpoint else False, native=not endpoint)
 
 
-def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | None) -> Address:
+def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | None, native: bool) -> Address:
+    # Elsewhere than on Linux containers are in a virtual machine.
+    native = native and sys.platform == "linux"
     chosen = environment.get(VARIABLE)
     if chosen:
         return _remote(_resolve(chosen, said_by=VARIABLE))
@@ -71,8 +81,9 @@ def _address(environment: Mapping[str, str], endpoint: str, *, inside: bool | No
     if parts.scheme in {"tcp", "ssh", "http", "https"} and parts.hostname:
         return _remote(_resolve(parts.hostname, said_by=f"the engine's address {parts.scheme}://{parts.hostname}"))
     if inside if inside is not None else any(path.exists() for path in _IN_A_CONTAINER):
-        return Address(publish=LOOPBACK, connect=LOOPBACK, beside=True)
-    return LOCAL
+        # The engine may run in the same container as we.
+        return Address(publish=LOOPBACK, connect=LOOPBACK, beside=True, shares_networks=native)
+    return NATIVE if native else LOCAL
 
 
 def _remote(address: str) -> Address:

@@ -24,6 +24,7 @@ from pg_ephemeral.backends.engine.handle import STOP_TIMEOUT, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.launch import Launcher
 from pg_ephemeral.backends.engine.leftovers import remove_now_and_then
+from pg_ephemeral.backends.engine.network import Networks, NotOurNetwork
 from pg_ephemeral.backends.engine.tool import image_program
 from pg_ephemeral.backends.runs import sweep
 from pg_ephemeral.backends.stage_key import key_of
@@ -101,7 +102,7 @@ class EngineBackend:
             # While the server starts.
             remove_now_and_then(self._command, self._directory)
             if serve:
-                handle.await_server(fresh=source is None)
+                self._await(handle, source, fresh=source is None)
         except BaseException:
             handle.close()
             raise
@@ -116,13 +117,23 @@ class EngineBackend:
         ours.stage = reference
 
     def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
-        """Go on where it was, or in a new container of its stage: when its own has grown, or sees other directories."""
+        """Go on where it was, or in a new container of its stage: when its own has grown, or sees other things."""
         ours = _own(handle)
         if ours.stage is not None and (self._sees_other(ours, spec) or self._has_grown(ours, ours.stage, spec)):
             ours.replace_with(self._launcher.launch(ours.stage, spec, serve=False))
         if serve:
             ours.order_start(spec, fresh=False)
-            ours.await_server(fresh=False)
+            self._await(ours, ours.stage, fresh=False)
+
+    def _await(self, handle: EngineHandle, source: Reference | None, *, fresh: bool) -> None:
+        """Wait for the server; one that is not reached in this host's network starts again in one of its own."""
+        try:
+            handle.await_server(fresh=fresh)
+        except NotOurNetwork:
+            self._networks.note_in_vain()
+            handle.replace_with(self._launcher.launch(source, handle.spec, serve=False))
+            handle.order_start(handle.spec, fresh=False)
+            handle.await_server(fresh=False)
 
     def remove(self, handle: Handle) -> None:
         """End the container, and with it everything in it."""
@@ -183,7 +194,11 @@ class EngineBackend:
 
     @cached_property
     def _launcher(self) -> Launcher:
-        return Launcher(self._base, self.images, runs=self.runs, caller=lambda: self.caller)
+        return Launcher(self._base, self.images, runs=self.runs, networks=self._networks, caller=lambda: self.caller)
+
+    @cached_property
+    def _networks(self) -> Networks:
+        return Networks(self._directory / "own-network")
 
     def _refuse_old(self, version: str) -> None:
         """Before anything is pulled or started; what is said of the version nowhere is noticed inside."""
@@ -204,7 +219,8 @@ class EngineBackend:
 
     @staticmethod
     def _sees_other(handle: EngineHandle, spec: ServerSpec) -> bool:
-        return (handle.mounted.directories, handle.mounted.files) != (spec.directories, spec.files)
+        mounted = (handle.mounted.directories, handle.mounted.files)
+        return mounted != (spec.directories, spec.files) or (handle.reach.shares_network and spec.own_network)
 
 
 def _own(handle: Handle) -> EngineHandle:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pg_ephemeral.backends.engine.address import LOCAL, VARIABLE, Address
+from pg_ephemeral.backends.engine.address import NATIVE, VARIABLE, Address
 from pg_ephemeral.postgres.server_settings import LOOPBACK
 
 _ROUTES = Path("/proc/net/route")
@@ -51,7 +51,7 @@ def from_beside(port: int, own: Callable[[], str], *, routes: tuple[Route, ...] 
     which is our gateway, if the port is published there.
     """
     if _is_open(LOOPBACK, port):
-        return LOCAL
+        return NATIVE
     if routes is None:
         routes = _our_routes()
     neighbour = ipaddress.ip_address(own())

@@ -92,11 +92,13 @@ def run(
     entrypoint: str,
     labels: Mapping[str, str],
     env: Mapping[str, str],
-    publish: Publish,
+    publish: Publish | None,
     binds: Iterable[Bind] = (),
     extra: Arguments = (),
 ) -> Arguments:
     """Run a server's container in the foreground, its standard streams ours, and remove it when it ends.
+
+    With nothing to ``publish`` it has the network of the engine's host.
 
     Its image must be there. As root inside, because an image's own user could not make its data directory.
     """
@@ -106,7 +108,8 @@ def run(
         words += ["--env", f"{key}={value}"]
     for key, value in sorted(labels.items()):
         words += ["--label", f"{key}={value}"]
-    words += [*extra, "--publish", publish.render(), *_mounted(binds)]
+    network = ["--network", "host"] if publish is None else ["--publish", publish.render()]
+    words += [*extra, *network, *_mounted(binds)]
     return (*words, "--entrypoint", entrypoint, image, *command)
 
 

@@ -12,20 +12,22 @@ from types import MappingProxyType
 
 from pg_ephemeral.backends.base import ServerSpec
 from pg_ephemeral.backends.engine import commands
-from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
+from pg_ephemeral.backends.engine.network import NotOurNetwork
+from pg_ephemeral.backends.engine.reach import Reach
 from pg_ephemeral.backends.engine.script import run_script
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.postgres import wire
+from pg_ephemeral.postgres import ports, wire
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
 from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
 from pg_ephemeral.postgres.names import random_password
 from pg_ephemeral.postgres.scram import SALT_BYTES, verifier
+from pg_ephemeral.postgres.server_settings import LOOPBACK
 from pg_ephemeral.postgres.superuser import give_password
 from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
 from pg_ephemeral.process import Invocation
@@ -35,7 +37,6 @@ SOCKETS = "/var/run/postgresql"
 FILES = "/mnt/pg-ephemeral"
 _MEMORY = "/dev/shm/pg-ephemeral"  # noqa: S108 -- in the container, which is ours alone
 
-_PORT = 5432
 _POLL = 0.002
 #: For a clean shutdown, in seconds.
 STOP_TIMEOUT = 60.0
@@ -47,8 +48,6 @@ _INIT_ALLOWANCE = 60.0
 _UNDERSTOOD: Mapping[str, str] = MappingProxyType({"LC_ALL": "C", "PGCLIENTENCODING": "UTF8", "PG_COLOR": "never"})
 
 _FIXED = {
-    "listen_addresses": "*",
-    "port": str(_PORT),
     "unix_socket_directories": SOCKETS,
     "hba_file": f"{_MEMORY}/hba.conf",
     "log_destination": "stderr",
@@ -71,8 +70,8 @@ class EngineHandle:
         self,
         *,
         client: EngineClient,
-        address: Address,
         name: str,
+        reach: Reach,
         run: Run,
         inside: Inside,
         base: ImageFacts,
@@ -81,6 +80,7 @@ class EngineHandle:
         caller: Callable[[], str],
     ) -> None:
         self.name = name
+        self.reach = reach
         self.run = run
         self.inside = inside
         self.base = base
@@ -92,14 +92,11 @@ class EngineHandle:
         #: The stage that the stopped server holds, and whether the cluster was made in this very container.
         self.stage: Reference | None = None
         self.made_cluster = False
-        #: Where its port is reached.
-        self.address = address
         self._client = client
-        self._port: int | None = None
         self._closed = False
         self._caller = caller
         self._password = ""
-        self._endpoint = NetworkEndpoint(host="127.0.0.1", port=_PORT)
+        self._endpoint = NetworkEndpoint(host=LOOPBACK)
         self._root: Path | None = None
         self._certificates: Certificates | None = None
 
@@ -116,17 +113,31 @@ class EngineHandle:
         self._send_files()
         self.inside.order("user", quoted(spec.superuser))
         self.inside.order("database", quoted(spec.database))
+        if (port := self.reach.choose_port()) is not None:
+            self.inside.order("port", str(port))
         if fresh:
             self.inside.order("init")
-        fixed = _FIXED | (_TLS if self._certificates is not None else {})
+        fixed = _FIXED | self.reach.settings() | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))
 
     def await_server(self, *, fresh: bool) -> None:
-        """Wait until the server answers. Raises ``ServerError`` with its last log lines."""
-        # The engine is asked while the server starts.
-        self._endpoint = self._reached()
-        self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
+        """Wait until the server answers.
+
+        Raises ``ServerError`` with its last log lines, and ``NotOurNetwork``.
+        """
+        for attempt in range(1, ports.ATTEMPTS + 1):
+            # The engine is asked while the server starts.
+            self._endpoint = self.reach.endpoint(self.spec.tls)
+            try:
+                self._await_ready(self.spec.timeout + (_INIT_ALLOWANCE if fresh else 0.0))
+            except ServerError:
+                taken = self.reach.shares_network and ports.TAKEN in self.recent_log()
+                if not taken or attempt == ports.ATTEMPTS:
+                    raise
+                self.order_start(self.spec, fresh=fresh)
+            else:
+                return
 
     def admit(self, *, seeding: bool) -> None:  # noqa: ARG002 -- inside, the socket is open to all there are
         """From inside, by the socket; from here it takes the password in any case."""
@@ -168,7 +179,7 @@ class EngineHandle:
         """Be the other container from now on; this one's own ends."""
         self.close()
         self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
-        self.mounted, self.address, self._port = other.mounted, other.address, other._port
+        self.mounted, self.reach = other.mounted, other.reach
         self._closed = False
         self.made_cluster = False
         self._root = None
@@ -192,7 +203,7 @@ class EngineHandle:
         """For programs in the container: by the unix socket."""
         return replace(
             self._conninfo(NetworkEndpoint(host="localhost")),
-            endpoint=SocketEndpoint(socket_path=SOCKETS),
+            endpoint=SocketEndpoint(socket_path=SOCKETS, port=self.reach.inside_port),
             sslmode=SslMode.DISABLE,
             sslrootcert=None,
         )
@@ -274,10 +285,7 @@ class EngineHandle:
         deadline = time.monotonic() + timeout
         try:
             self.inside.expect("ready", within=timeout)
-            while (connection := wire.try_connect(self.control, timeout=timeout)) is None:
-                if self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
-                    raise self._unreachable()
-            connection.close()
+            self._connect(deadline)
         except Ended as error:
             raise ServerError(
                 "PostgreSQL ended before it accepted a connection",
@@ -299,39 +307,27 @@ class EngineHandle:
                 error.detail = self.recent_log() or None
             raise
 
+    def _connect(self, deadline: float) -> None:
+        """By the way that callers are going to take."""
+        if self.reach.shares_network:
+            # It listens already, and knows the password: whoever does not, at its address, is not it.
+            try:
+                wire.connect_unhindered(self.control, timeout=max(0.001, deadline - time.monotonic())).close()
+            except ClientError as error:
+                raise NotOurNetwork(f"port {self._endpoint.port} is not reached: {error.message}") from error
+            return
+        while (connection := wire.try_connect(self.control, timeout=max(0.001, deadline - time.monotonic()))) is None:
+            if self.inside.ended(within=_POLL) or time.monotonic() >= deadline:
+                raise self._unreachable()
+        connection.close()
+
     def _unreachable(self, reason: str | None = None) -> ServerError:
         endpoint = self._endpoint
         return ServerError(
             f"the server answers in its container, but not at {endpoint.host_addr or endpoint.host}:{endpoint.port}",
             detail=reason,
-            hint=self.address.advice,
+            hint=self.reach.address.advice,
         )
-
-    def _reached(self) -> NetworkEndpoint:
-        if self.address.connect is None:
-            return self._at(self.own_address(), _PORT)
-        return self._at(self.address.connect, self.published_port())
-
-    def _at(self, host: str, port: int) -> NetworkEndpoint:
-        if self.spec.tls is None:
-            return NetworkEndpoint(host=host, port=port)
-        return NetworkEndpoint(host=self.spec.tls, port=port, host_addr=host)
-
-    def published_port(self) -> int:
-        """On the engine's host. Raises ``ServerError`` and ``BackendError``."""
-        if self._port is None:
-            self._port = commands.read_port(self._client.call(("port", self.name, commands.PORT)))
-        if self._port is None:
-            raise ServerError(f"container {self.name} publishes no port")
-        return self._port
-
-    def own_address(self) -> str:
-        """On the engine's own network. Raises ``ServerError`` and ``BackendError``."""
-        form = "{{range .NetworkSettings.Networks}}{{println .IPAddress}}{{end}}"
-        found = self._client.call(("container", "inspect", "--format", form, self.name)).decode().split()
-        if not found:
-            raise ServerError(f"container {self.name} has no address")
-        return found[0]
 
     def _conninfo(self, endpoint: NetworkEndpoint) -> Conninfo:
         return Conninfo(

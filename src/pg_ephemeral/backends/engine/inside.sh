@@ -9,6 +9,7 @@
 #                     begins with a dot, that dot is no part
 #   user NAME         who the superuser is
 #   database NAME     where to connect
+#   port NUMBER       which port the server listens on, if not the usual one
 #   init              no cluster yet: the image's entry point is to make it, with this database
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
 #   admit             give the superuser the password again
@@ -26,6 +27,7 @@ newline='
 '
 user=postgres
 database=postgres
+port=5432
 fresh=
 
 say() {
@@ -101,14 +103,15 @@ unhindered() {
 
 # Told apart from the server that the entry point runs for a while to make the cluster: that one listens on no port.
 listening() {
-    [ -S "$sockets/.s.PGSQL.5432" ] && { [ -z "$fresh" ] || listening_by_tcp; }
+    [ -S "$sockets/.s.PGSQL.$port" ] && { [ -z "$fresh" ] || listening_by_tcp; }
 }
 
 # The kernel's tables have a line for each socket: its address and port in hexadecimal, the other end's, its state.
 listening_by_tcp() {
+    local_port=$(printf '%04X' "$port")
     for table in /proc/net/tcp /proc/net/tcp6; do
         while read -r _ here _ state _; do
-            case "${here##*:} $state" in '1538 0A') return 0 ;; esac
+            case "${here##*:} $state" in "$local_port 0A") return 0 ;; esac
         done <"$table"
     done 2>/dev/null
     return 1
@@ -116,8 +119,8 @@ listening_by_tcp() {
 
 # Give the superuser the password we were sent the verifier of, by way of database $1. Status 2: it takes no connections.
 password() {
-    PGDATABASE=$1 PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --username="$user" \
-        --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
+    PGDATABASE=$1 PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --port="$port" \
+        --username="$user" --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
 }
 
 # A seed may have closed one database or another to connections.
@@ -194,6 +197,7 @@ while IFS= read -r order; do
         'file '*) receive "${order#file }" ;;
         'user '*) eval "user=${order#user }" ;;
         'database '*) eval "database=${order#database }" ;;
+        'port '*) port=${order#port } ;;
         init) init ;;
         'start '*) eval "start ${order#start }" ;;
         admit) admit ;;

@@ -17,6 +17,8 @@ from pg_ephemeral.backends.engine.commands import Bind, Publish
 from pg_ephemeral.backends.engine.handle import FILES, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
+from pg_ephemeral.backends.engine.network import Networks
+from pg_ephemeral.backends.engine.reach import Reach
 from pg_ephemeral.backends.runs import Run, new_run
 from pg_ephemeral.backends.stage_key import key_of
 from pg_ephemeral.errors import BackendError, ServerError, StageGone
@@ -32,10 +34,13 @@ class Launcher:
     ``caller`` says who inside is the calling user.
     """
 
-    def __init__(self, base: BaseImage, images: EngineImages, *, runs: Path, caller: Callable[[], str]) -> None:
+    def __init__(
+        self, base: BaseImage, images: EngineImages, *, runs: Path, networks: Networks, caller: Callable[[], str]
+    ) -> None:
         self._base = base
         self._images = images
         self._runs = runs
+        self._networks = networks
         self._caller = caller
 
     def launch(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
@@ -45,16 +50,16 @@ class Launcher:
         then nothing is left of it.
         """
         handle = self._run(source, spec, serve=serve)
-        if not self._address.beside:
+        if not self._address.beside or handle.reach.shares_network:
             return handle
         # The first container shows what is true of all.
         try:
-            self._address = from_beside(handle.published_port(), handle.own_address)
+            self._address = from_beside(handle.reach.published_port(), handle.reach.own_address)
         except BaseException:
             handle.close()
             raise
-        if self._address.publish == handle.address.publish:
-            handle.address = self._address
+        if self._address.publish == handle.reach.address.publish:
+            handle.reach.address = self._address
             return handle
         handle.close()
         return self._run(source, spec, serve=serve)
@@ -70,9 +75,22 @@ class Launcher:
     def _run(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         if source is None:
             self._base.fetch_as_described()
+        elif self._networks.is_shared(self._address, spec, self._base.facts.entrypoint):
+            try:
+                return self._run_with(source, spec, serve=serve, shares_network=True)
+            except ServerError as error:
+                # As with user namespaces for all containers (docker's userns-remap).
+                if "network" not in error.message:
+                    raise
+                self._networks.note_in_vain()
+        return self._run_with(source, spec, serve=serve, shares_network=False)
+
+    def _run_with(
+        self, source: Reference | None, spec: ServerSpec, *, serve: bool, shares_network: bool
+    ) -> EngineHandle:
         run = new_run(self._runs)
         try:
-            handle = self._started(run, source, spec)
+            handle = self._started(run, source, spec, shares_network=shares_network)
         except BaseException:
             run.close()
             raise
@@ -89,7 +107,7 @@ class Launcher:
             raise
         return handle
 
-    def _started(self, run: Run, source: Reference | None, spec: ServerSpec) -> EngineHandle:
+    def _started(self, run: Run, source: Reference | None, spec: ServerSpec, *, shares_network: bool) -> EngineHandle:
         """A container that is about to be, unless the engine refuses."""
         base, name = self._base.facts, commands.container_name(run.path)
         call = commands.run(
@@ -99,14 +117,14 @@ class Launcher:
             entrypoint="sh",
             labels=owner.labels(),
             env={"PGDATA": commands.DATA},
-            publish=Publish(address=self._address.publish),
+            publish=None if shares_network else Publish(address=self._address.publish),
             binds=_binds(spec),
             extra=self._client.dialect.without_proxies(os.environ, base.env),
         )
         return EngineHandle(
             client=self._client,
-            address=self._address,
             name=name,
+            reach=Reach(self._client, name, self._address, shares_network=shares_network),
             run=run,
             inside=Inside(self._client.invocation(call), log=run.path / "log"),
             base=base,
