@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterStarted:
+
+class ClusterStarted(Struct, frozen=True, kw_only=True):
     """Stage 0, an empty cluster of this PostgreSQL version, is being made."""
 
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedStarted:
+class SeedStarted(Struct, frozen=True, kw_only=True):
     """A seed is being applied: to become a stage, or, when ``cached`` is False, for this boot alone.
 
     ``position`` counts from 1 to ``total``, over all seeds of the definition.
@@ -28,8 +27,7 @@ class SeedStarted:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedFinished:
+class SeedFinished(Struct, frozen=True, kw_only=True):
     """It was applied, and committed if it is cached, after this many seconds."""
 
     name: str
@@ -37,15 +35,13 @@ class SeedFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class Waiting(Struct, frozen=True, kw_only=True):
     """Another process is making the stage of this name; we wait to use it."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """Everything asked for is there: how many seeds were built, reused and replayed, and the seconds it took.
 
     ``booted`` tells a running server from a populated cache.
@@ -59,8 +55,7 @@ class Finished:
     booted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStarted:
+class TransferStarted(Struct, frozen=True, kw_only=True):
     """A stage is being pulled from, or with ``push`` sent to, a registry. ``name`` is its seed's."""
 
     name: str
@@ -68,16 +63,14 @@ class TransferStarted:
     push: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transferring:
+class Transferring(Struct, frozen=True, kw_only=True):
     """So many bytes of so many have moved; ``total`` is 0 while it is not known."""
 
     done: int
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferFinished:
+class TransferFinished(Struct, frozen=True, kw_only=True):
     """It is there, after this many seconds. ``sent`` counts the bytes that travelled, None if that is unknown."""
 
     name: str
@@ -86,8 +79,7 @@ class TransferFinished:
     sent: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """Something that whoever runs this should read; ``warning`` when a part of the work was given up."""
 
     text: str

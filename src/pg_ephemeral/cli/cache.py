@@ -8,8 +8,7 @@ import click
 
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.about import json_option
-from pg_ephemeral.cli.options import definition_of, global_options_of, instance_option, some_definition_of
-from pg_ephemeral.cli.progress_display import shown_progress
+from pg_ephemeral.cli.options import definition_of, instance_option, progress_of, some_definition_of
 from pg_ephemeral.errors import CacheError, DefinitionError, InvalidValue
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def populate(context: click.Context, *, as_json: bool) -> None:
     from pg_ephemeral.populate import populate_only
 
     cache = opened_cache(context)
-    with shown_progress(quiet=global_options_of(context).quiet) as progress:
+    with progress_of(context) as progress:
         cache = populate_only(cache, progress=progress)
     _show(stages.status(cache), as_json=as_json)
 

@@ -9,8 +9,7 @@ import click
 from pg_ephemeral.cli import output
 from pg_ephemeral.cli.about import json_option
 from pg_ephemeral.cli.cache import opened_cache
-from pg_ephemeral.cli.options import global_options_of, instance_option
-from pg_ephemeral.cli.progress_display import shown_progress
+from pg_ephemeral.cli.options import instance_option, progress_of
 
 if TYPE_CHECKING:
     from pg_ephemeral.sharing import PullReport, PushReport
@@ -28,7 +27,7 @@ def pull(context: click.Context, *, as_json: bool) -> None:
     from pg_ephemeral import sharing
 
     cache = opened_cache(context)
-    with shown_progress(quiet=global_options_of(context).quiet) as progress:
+    with progress_of(context) as progress:
         report = sharing.pull(cache, progress=progress)
     if as_json:
         output.document(report.to_json())
@@ -47,7 +46,7 @@ def push(context: click.Context, *, tip: bool, force: bool, as_json: bool) -> No
     from pg_ephemeral import sharing
 
     cache = opened_cache(context)
-    with shown_progress(quiet=global_options_of(context).quiet) as progress:
+    with progress_of(context) as progress:
         report = sharing.push(cache, tip=tip, force=force, progress=progress)
     if as_json:
         output.document(report.to_json())
@@ -65,7 +64,7 @@ def sync(context: click.Context, *, strict: bool, as_json: bool) -> None:
     from pg_ephemeral import sharing
 
     cache = opened_cache(context)
-    with shown_progress(quiet=global_options_of(context).quiet) as progress:
+    with progress_of(context) as progress:
         report = sharing.sync(cache, strict=strict, progress=progress)
     if as_json:
         output.document(report.to_json())

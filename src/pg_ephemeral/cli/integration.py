@@ -16,8 +16,7 @@ import threading
 
 import click
 
-from pg_ephemeral.cli.options import definition_of, global_options_of, instance_option
-from pg_ephemeral.cli.progress_display import shown_progress
+from pg_ephemeral.cli.options import definition_of, instance_option, progress_of
 from pg_ephemeral.errors import ProcessError
 
 _FIRST_PRIVATE = 3
@@ -42,7 +41,7 @@ def integration_server(context: click.Context, result_fd: int, control_fd: int) 
     ready, released = threading.Event(), threading.Event()
     threading.Thread(target=_watch, args=(control, parent, ready, released), name="control", daemon=True).start()
     with (
-        shown_progress(quiet=global_options_of(context).quiet) as progress,
+        progress_of(context) as progress,
         boot(definition_of(context), progress=progress) as server,
     ):
         ready.set()

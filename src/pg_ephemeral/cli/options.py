@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pg_ephemeral.config import Config
     from pg_ephemeral.definition import Definition
+    from pg_ephemeral.progress import Progress
 
 _INSTANCE = "pg_ephemeral.instance"
 _BACKENDS = ("auto", "docker", "podman", "embedded")
@@ -99,6 +102,13 @@ _GLOBAL = (
 def global_options_of(context: click.Context) -> GlobalOptions:
     """The options before the command."""
     return context.find_object(GlobalOptions) or GlobalOptions()
+
+
+def progress_of(context: click.Context) -> AbstractContextManager[Progress]:
+    """What shows the events of long work, for the block; nothing does if the command is to be quiet."""
+    from pg_ephemeral.cli.progress_display import shown_progress
+
+    return shown_progress(quiet=global_options_of(context).quiet)
 
 
 def chosen_instance(context: click.Context) -> str | None:

@@ -20,8 +20,7 @@ import click
 
 from pg_ephemeral import process, terminal
 from pg_ephemeral.cli import output
-from pg_ephemeral.cli.options import definition_of, global_options_of, instance_option
-from pg_ephemeral.cli.progress_display import shown_progress
+from pg_ephemeral.cli.options import definition_of, instance_option, progress_of
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.process import Invocation
 from pg_ephemeral.schema_dump import SchemaDump, settled
@@ -198,7 +197,7 @@ def _booted(context: click.Context) -> Iterator[_Runner]:
     where = _where(context)
     here = working_directory() if where is Context.BARE else None
     with (
-        shown_progress(quiet=global_options_of(context).quiet) as progress,
+        progress_of(context) as progress,
         boot(
             definition_of(context),
             directories=[here] if here else [],
