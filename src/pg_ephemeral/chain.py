@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from msgspec import Struct
@@ -61,8 +60,7 @@ def derive(kind: str, parent: CacheKey | None, inputs: Inputs) -> CacheKey:
     return CacheKey(hashlib.sha256(canonical_json([SCHEMA, kind, parent, inputs])).hexdigest())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseIdentity:
+class BaseIdentity(Struct, frozen=True, kw_only=True):
     """What a chain starts from, as a backend knows it: everything about it that a stage's bytes depend on.
 
     ``fields`` enters the key; ``platform`` is ``os/architecture`` in OCI words; ``version`` is PostgreSQL's, for
@@ -74,8 +72,7 @@ class BaseIdentity:
     version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterInputs:
+class ClusterInputs(Struct, frozen=True, kw_only=True):
     """What stage 0 depends on."""
 
     identity: BaseIdentity
@@ -83,8 +80,7 @@ class ClusterInputs:
     database: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RootInputs:
+class RootInputs(Struct, frozen=True, kw_only=True):
     """What every seeded stage depends on besides its seeds. ``tls`` is the host name of the certificate, if any."""
 
     parameters: Mapping[str, str]

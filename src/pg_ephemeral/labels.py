@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
@@ -38,8 +37,7 @@ class SeedEntry(Struct, frozen=True, kw_only=True):
         return {"name": self.name, "type": self.kind, "hash": self.hash}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class Metadata(Struct, frozen=True, kw_only=True):
     """What is known of a stage: by what it was made, for what, from what, and which seeds it holds, itself last.
 
     ``key`` is its own cache key, ``image`` the image setting's canonical text, ``platform`` is os/architecture and

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pg_ephemeral.backends.base import Backend, Handle, ServerSpec
 from pg_ephemeral.backends.embedded import EmbeddedBackend
@@ -290,7 +291,7 @@ def test_a_server_outlives_the_removal_of_its_stage(subject: Subject) -> None:
 
 
 def test_a_server_that_cannot_start_says_why_and_leaves_nothing(subject: Subject) -> None:
-    broken = replace(SPEC, parameters={**SPEC.parameters, "work_mem": "nonsense"})
+    broken = structs.replace(SPEC, parameters={**SPEC.parameters, "work_mem": "nonsense"})
     with pytest.raises(ServerError) as caught:
         subject.backend.start(None, broken)
     assert "invalid value" in (caught.value.detail or "")
@@ -324,7 +325,7 @@ def test_every_start_has_a_password_of_its_own_on_loopback(subject: Subject) -> 
 
 
 def test_a_changed_password_stands_in_nobodys_way_while_there_are_seeds(subject: Subject) -> None:
-    backend, seeding = subject.backend, replace(SPEC, seeding=True)
+    backend, seeding = subject.backend, structs.replace(SPEC, seeding=True)
     handle = backend.start(None, seeding)
     subject.write(handle, "one")
     subject.change_password(handle)

@@ -6,10 +6,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral import Definition, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend

@@ -7,10 +7,10 @@ once for the oldest PostgreSQL that is installed here.
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral.errors import SeedFailed
 from pg_ephemeral.postgres import client

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pg_ephemeral import cache
 from pg_ephemeral.backends.base import Handle, Image, ServerSpec
@@ -333,7 +333,7 @@ class _Moving(MemoryBackend):
 
     def identify(self) -> BaseIdentity:
         found = super().identify()
-        return replace(found, fields={**found.fields, "moved": self.moved})
+        return structs.replace(found, fields={**found.fields, "moved": self.moved})
 
     def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
         if source is None and not self.moved:

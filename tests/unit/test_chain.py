@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pg_ephemeral.chain import (
     BaseIdentity,
@@ -183,7 +184,7 @@ def test_neither_the_version_of_the_tool_nor_names_are_inputs(monkeypatch: pytes
     from pg_ephemeral.seeds.base import SeedName
 
     seed = words("data")[0]
-    renamed = replace(seed, name=SeedName("other"))  # type: ignore[type-var] # the protocol hides the dataclass
+    renamed = dataclasses.replace(seed, name=SeedName("other"))  # type: ignore[type-var] # a WordSeed
     keys = [make_chain(CLUSTER, ROOT, [one.load(LoadContext(directory=Path()))]).keys for one in (seed, renamed)]
     assert keys[0] == keys[1]
     source = Path(str(__import__("pg_ephemeral.chain", fromlist=["chain"]).__file__)).read_text()

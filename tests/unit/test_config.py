@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pg_ephemeral.config import FILE_NAME, Config, Overrides, find, load
 from pg_ephemeral.definition import BackendChoice, Definition, InstanceName, Tls
@@ -762,7 +762,7 @@ _TYPES = {kind: word for word, kind in KINDS.items()}
 
 def _table(seed):
     """The table of a seed, from its fields alone."""
-    fields = {name: getattr(seed, name) for name in seed.__dataclass_fields__ if name != "name"}
+    fields = {name: getattr(seed, name) for name in seed.__struct_fields__ if name != "name"}
     if "path" in fields:
         fields["path"] = str(fields["path"])
     if "arguments" in fields:
@@ -770,7 +770,7 @@ def _table(seed):
     if "schema" in fields:
         fields["table"] = {"schema": fields.pop("schema"), "table": fields["table"]}
     if "cache" in fields:
-        members = {name: getattr(seed.cache, name) for name in seed.cache.__dataclass_fields__}
+        members = {name: getattr(seed.cache, name) for name in (*seed.cache.__struct_fields__, "type")}
         fields["cache"] = {name: list(value) if isinstance(value, tuple) else value for name, value in members.items()}
     unsaid = {"kind", "quote", "null", "encoding"}
     said = {name: value for name, value in fields.items() if name not in unsaid and value is not None}

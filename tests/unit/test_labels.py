@@ -43,7 +43,7 @@ def test_a_seed_entry_is_name_type_and_hash_in_this_order() -> None:
 
 # acceptance: 117, 121
 def test_absent_tls_leaves_no_label() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     labels = replace(METADATA, ssl_hostname=None, seeds=()).to_labels()
     assert "pg-ephemeral.ssl.hostname" not in labels
@@ -97,7 +97,7 @@ def test_a_malformed_label_is_named(name: str, value: str) -> None:
 
 # fault: W17
 def test_hundreds_of_seeds_fit_and_more_are_refused_by_the_name_of_their_instance() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     def many(count: int) -> Metadata:
         entry = SeedEntry(name="x" * 63, kind="sql-file-git-revision", hash=KEY)

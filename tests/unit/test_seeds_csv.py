@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pg_ephemeral.errors import InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.seeds.base import SeedName

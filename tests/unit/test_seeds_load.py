@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral.chain import BaseIdentity, ClusterInputs, RootInputs, make_chain
 from pg_ephemeral.errors import InvalidValue
@@ -67,7 +67,7 @@ class TestEveryKind:
     # fault: W51
     def test_it_has_a_timeout_that_is_no_input(self, kind: str, project: Path) -> None:
         assert SEEDS[kind].timeout is None
-        limited = replace(SEEDS[kind], timeout=0.5)  # type: ignore[type-var] # every kind is a dataclass
+        limited = replace(SEEDS[kind], timeout=0.5)  # type: ignore[type-var] # every kind is a struct
         assert isinstance(limited, Seed)
         assert limited.timeout == 0.5
         assert load(limited, project).inputs == load(SEEDS[kind], project).inputs

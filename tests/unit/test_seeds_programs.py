@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral.errors import InvalidValue, SeedFailed, SeedLoadError
 from pg_ephemeral.seeds.base import SeedName

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from pg_ephemeral.oci.probe import Finding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """A stage in a store. ``size`` is in bytes; ``created`` in seconds since the epoch."""
 
     reference: Reference
@@ -33,8 +31,7 @@ class Image:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSpec:
+class ServerSpec(Struct, frozen=True, kw_only=True):
     """How to run a server, whatever it starts from.
 
     ``parameters`` are complete: the test profile is already in them. ``tls`` is the host name to serve TLS for.

@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from pg_ephemeral.config.file import Document, load_document
 from pg_ephemeral.config.model import FILE, FileSettings, InstanceSettings, Settings
@@ -31,8 +33,7 @@ __all__ = ["FILE_NAME", "NO_OVERRIDES", "Config", "Overrides", "find", "load"]
 FILE_NAME = "database.toml"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class Config(Struct, frozen=True, kw_only=True):
     """The instances there are. ``path`` is the absolute path of the file they came from, None without a file."""
 
     path: Path | None
@@ -40,7 +41,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Put the instances in the order of their names."""
-        object.__setattr__(self, "instances", MappingProxyType(dict(sorted(self.instances.items()))))
+        force_setattr(self, "instances", MappingProxyType(dict(sorted(self.instances.items()))))
 
     @classmethod
     def default(cls, *, overrides: Overrides = NO_OVERRIDES, directory: Path | None = None) -> Self:
@@ -168,7 +169,7 @@ def _merge(*layers: Settings) -> dict[str, Any]:
     """The fields of a definition that any of ``layers`` sets; the last one counts."""
     merged: dict[str, Any] = {}
     for layer in layers:
-        given = {item.name: getattr(layer, item.name) for item in fields(layer)}
+        given = {name: getattr(layer, name) for name in layer.__struct_fields__}
         if layer.cache_repository is not None and not layer.cache_repository.needs_registry:
             # It names a registry itself, and counts before one that is set further down.
             merged.pop("cache_registry", None)

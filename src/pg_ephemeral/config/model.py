@@ -6,11 +6,10 @@ A new key is a line here; the reader and the JSON Schema follow. Descriptions ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pg_ephemeral.config.duration import TIMEOUT
 from pg_ephemeral.config.seeds import SEEDS
@@ -26,8 +25,7 @@ from pg_ephemeral.seeds import Seed
 __all__ = ["FILE", "FileSettings", "InstanceSettings", "Settings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """What can be said for the whole file and for an instance, in the words of ``Definition``; None is unsaid."""
 
     image: ImageWord | None = None
@@ -41,8 +39,7 @@ class Settings:
     test_profile: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceSettings:
+class InstanceSettings(Struct, frozen=True, kw_only=True):
     """An instance as it is written."""
 
     settings: Settings = field(default_factory=Settings)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Self
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from pg_ephemeral.definition import BackendChoice, Tls
 from pg_ephemeral.image import ImageWord
@@ -15,8 +17,7 @@ from pg_ephemeral.postgres import parameters
 __all__ = ["NO_OVERRIDES", "Overrides"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overrides:
+class Overrides(Struct, frozen=True, kw_only=True):
     """Settings for every instance, above those of the file; None leaves a setting to the file.
 
     ``parameters`` are merged per name. ``ssl_hostname`` replaces any ``ssl_config``. Raises ``DefinitionError`` for a
@@ -33,7 +34,7 @@ class Overrides:
         """Check everything once."""
         tls = self.tls is not None
         parameters.check(self.parameters, tls=tls)
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        force_setattr(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     @property
     def tls(self) -> Tls | None:

@@ -11,6 +11,8 @@ from functools import total_ordering
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Self
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 
@@ -19,8 +21,7 @@ __all__ = ["Domain", "DomainComponent", "DomainName", "Host", "Port"]
 _PORT_MAXIMUM = 65535
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class DomainComponent:
+class DomainComponent(Struct, frozen=True, kw_only=True, order=True):
     """One part of a domain name between dots: letters and digits of either case, dashes inside."""
 
     text: str
@@ -38,8 +39,7 @@ class DomainComponent:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class DomainName:
+class DomainName(Struct, frozen=True, kw_only=True, order=True):
     """A host name: one or more components joined by dots."""
 
     components: tuple[DomainComponent, ...]
@@ -58,8 +58,7 @@ class DomainName:
         return ".".join(map(str, self.components))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True, order=True):
     """An IPv6 address in brackets, an IPv4 address, or a domain name, told apart in this order; the text is kept."""
 
     text: str

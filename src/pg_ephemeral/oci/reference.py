@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import total_ordering
 from typing import Self, TypeVar
 
+from msgspec import Struct
+
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 from pg_ephemeral.oci.domain import Domain, DomainComponent, DomainName, Host, Port
@@ -36,8 +38,7 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class PathComponent:
+class PathComponent(Struct, frozen=True, kw_only=True, order=True):
     """One part of a repository between slashes: the one grammar for every name that becomes such a part."""
 
     text: str
@@ -55,8 +56,7 @@ class PathComponent:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Path:
+class Path(Struct, frozen=True, kw_only=True, order=True):
     """A repository without its registry: one or more components, never none."""
 
     components: tuple[PathComponent, ...]
@@ -113,8 +113,7 @@ class Name:
         return f"{self.domain}/{self.path}" if self.domain else str(self.path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Tag:
+class Tag(Struct, frozen=True, kw_only=True, order=True):
     """A tag: 1 to 128 characters, case kept. A cache key or a digest's hex digits make a tag."""
 
     text: str
@@ -132,8 +131,7 @@ class Tag:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Algorithm:
+class Algorithm(Struct, frozen=True, kw_only=True, order=True):
     """The algorithm of a digest, such as ``sha256``."""
 
     text: str
@@ -150,8 +148,7 @@ class Algorithm:
         return self.text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Digest:
+class Digest(Struct, frozen=True, kw_only=True, order=True):
     """A content digest: an algorithm and 32 or more hex digits of either case, as written."""
 
     algorithm: Algorithm

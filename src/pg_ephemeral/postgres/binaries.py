@@ -14,10 +14,9 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pg_ephemeral.errors import PostgresNotFound, ProcessError
 from pg_ephemeral.process import Invocation, capture
@@ -41,8 +40,7 @@ _PATTERNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class Places(Struct, frozen=True, kw_only=True):
     """Where to look: import packages with the wheel each comes from, glob patterns with what each is called, ``PATH``
     (None: ours).
     """
@@ -82,8 +80,7 @@ class Version(Struct, frozen=True, kw_only=True):
         return not self.text.replace(".", "").isdigit()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class Installation(Struct, frozen=True, kw_only=True):
     """The programs of one PostgreSQL: their directory, their version, and where we found them."""
 
     bin: Path
@@ -110,8 +107,7 @@ class Installation:
         return f"{self.version.text} ({self.source}, {self.bin})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What is wanted. ``text`` is how the user said it; ``prerelease`` is a whole version such as ``18rc1``."""
 
     text: str

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pg_ephemeral.lock import exclusive
 from pg_ephemeral.paths import ensure_directory, unusable

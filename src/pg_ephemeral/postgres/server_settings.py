@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,8 +17,7 @@ SOCKETS_PREFIX = "pg-ephemeral-"
 SOCKETS_NOTE = "sockets"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Struct, frozen=True, kw_only=True):
     """How to run a server. ``parameters`` are complete; ``timeout`` is in seconds until it must answer.
 
     ``certificates`` are for ``hostname``; with them, TCP connections must use TLS. ``seeding``: seeds are going to be

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pg_ephemeral.seeds.base import LoadContext, LoadedSeed, Seed
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 #: By the word of the ``type`` key. A new kind is a module here and a line in this table.
-KINDS = {
+KINDS: Mapping[str, type[Seed]] = {
     "sql-file": SqlFile,
     "sql-statement": SqlStatement,
     "csv-file": CsvFile,

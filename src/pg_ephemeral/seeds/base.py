@@ -1,7 +1,7 @@
 """What every kind of seed is: a declaration that is loaded, then applied.
 
 *Loading* reads the inputs, which make the cache key; it never needs a server. *Applying* changes a running server. A
-kind is a frozen dataclass with these two methods; the table of kinds is in the package's ``__init__``.
+kind is a frozen struct with these two methods; the table of kinds is in the package's ``__init__``.
 """
 
 from __future__ import annotations

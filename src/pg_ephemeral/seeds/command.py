@@ -6,9 +6,7 @@ caller has set. What they print goes to our stderr.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from msgspec import Struct
+from msgspec import Struct, field
 
 from pg_ephemeral.errors import ProcessError, SeedFailed
 from pg_ephemeral.process import Invocation, Overdue, guarded, status_text
@@ -16,8 +14,7 @@ from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedN
 from pg_ephemeral.seeds.strategies import CacheStrategy, CommandHash, file_digest, project_file, resolve_program
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """A program with its arguments. A relative path of several parts is a file of the project; a bare name is looked
     up on ``PATH``.
     """
@@ -27,11 +24,15 @@ class Command:
     arguments: tuple[str, ...] = ()
     cache: CacheStrategy = field(default_factory=CommandHash)
     timeout: float | None = None
-    kind: str = field(default="command", init=False)
 
     def __post_init__(self) -> None:
         """Check the timeout."""
         check_timeout(self.timeout)
+
+    @property
+    def kind(self) -> str:
+        """``command``."""
+        return "command"
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash argv as declared, the program itself if it is the project's, and what the strategy adds."""
@@ -44,19 +45,22 @@ class Command:
         return LoadedProgram(seed=self, what=self.command, argv=argv, inputs=inputs_and_key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class Script(Struct, frozen=True, kw_only=True):
     """Shell text, run as ``sh -e -c``."""
 
     name: SeedName
     script: str
     cache: CacheStrategy = field(default_factory=CommandHash)
     timeout: float | None = None
-    kind: str = field(default="script", init=False)
 
     def __post_init__(self) -> None:
         """Check the timeout."""
         check_timeout(self.timeout)
+
+    @property
+    def kind(self) -> str:
+        """``script``."""
+        return "script"
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text and what the strategy adds."""

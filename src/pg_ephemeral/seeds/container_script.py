@@ -6,26 +6,27 @@ that has one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from msgspec import Struct
 
 from pg_ephemeral.process import Overdue
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerScript:
+class ContainerScript(Struct, frozen=True, kw_only=True):
     """Shell text, run as ``sh -e`` by root inside the image."""
 
     name: SeedName
     script: str
     timeout: float | None = None
-    kind: str = field(default="container-script", init=False)
 
     def __post_init__(self) -> None:
         """Check the timeout."""
         check_timeout(self.timeout)
+
+    @property
+    def kind(self) -> str:
+        """``container-script``."""
+        return "container-script"
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text."""

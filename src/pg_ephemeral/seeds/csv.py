@@ -11,7 +11,6 @@ import csv
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -38,8 +37,7 @@ _LONGEST: Final = (1 << 31) - 1
 _ENCODING_HINT: Final = "say what encoding the file is in, as in encoding = 'latin1'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CsvFile:
+class CsvFile(Struct, frozen=True, kw_only=True):
     """A file, relative to the config file, and its table.
 
     ``null`` is the unquoted text that means NULL, ``delimiter`` and ``quote`` are one ASCII character each, and
@@ -56,7 +54,6 @@ class CsvFile:
     quote: str = '"'
     encoding: str = "utf-8"
     timeout: float | None = None
-    kind: str = field(default="csv-file", init=False)
 
     def __post_init__(self) -> None:
         """Check names and characters by the rules of COPY, and the timeout."""
@@ -73,6 +70,11 @@ class CsvFile:
                 f"null {self.null!r} contains the delimiter, the quote, NUL or a line end", kind="invalid-null"
             )
         codec(self.encoding)
+
+    @property
+    def kind(self) -> str:
+        """``csv-file``."""
+        return "csv-file"
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Read the header, and hash the file. Raises ``SeedLoadError`` naming file and column."""

@@ -6,7 +6,6 @@ The text is read twice, once for the key and once to apply it, and must be the s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,8 +19,7 @@ from pg_ephemeral.seeds.sql_place import FilePlace, GitPlace, Place, TextPlace
 from pg_ephemeral.seeds.sql_text import Reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlFile:
+class SqlFile(Struct, frozen=True, kw_only=True):
     """A file of SQL for psql, relative to the config file; as it was at ``git_revision``, if that is given."""
 
     name: SeedName
@@ -51,18 +49,21 @@ class SqlFile:
         return _load(self, place, context, key_kind="sql-file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlStatement:
+class SqlStatement(Struct, frozen=True, kw_only=True):
     """SQL text, of any number of statements."""
 
     name: SeedName
     statement: str
     timeout: float | None = None
-    kind: str = field(default="sql-statement", init=False)
 
     def __post_init__(self) -> None:
         """Check the timeout."""
         check_timeout(self.timeout)
+
+    @property
+    def kind(self) -> str:
+        """``sql-statement``."""
+        return "sql-statement"
 
     def load(self, context: LoadContext) -> LoadedSeed:
         """Hash the text."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from pg_ephemeral.errors import InvalidValue, ProcessError, SeedLoadError
 from pg_ephemeral.postgres.environment import without_libpq
@@ -15,35 +17,42 @@ from pg_ephemeral.process import Invocation, guarded, status_text
 from pg_ephemeral.seeds.base import Inputs, LoadContext
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandHash:
+class CommandHash(Struct, frozen=True, kw_only=True):
     """Nothing else: the seed's own text, and its program if that is one of the project's files."""
 
-    type: str = field(default="command-hash", init=False)
+    @property
+    def type(self) -> str:
+        """``command-hash``."""
+        return "command-hash"
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
         """Nothing more."""
         return {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoCache:
+class NoCache(Struct, frozen=True, kw_only=True):
     """Never cached: the seed, and every one after it, is applied at each boot."""
 
-    type: str = field(default="none", init=False)
+    @property
+    def type(self) -> str:
+        """``none``."""
+        return "none"
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:  # noqa: ARG002 -- one signature for all
         """There is no key."""
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyCommand:
+class KeyCommand(Struct, frozen=True, kw_only=True):
     """What a host program prints, for example the version of a migration tool."""
 
     command: str
     arguments: tuple[str, ...] = ()
-    type: str = field(default="key-command", init=False)
+
+    @property
+    def type(self) -> str:
+        """``key-command``."""
+        return "key-command"
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """The digest of its stdout."""
@@ -51,20 +60,22 @@ class KeyCommand:
         return {"key": _output(argv, seed=seed, what=f"key command {self.command}", context=context)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyScript:
+class KeyScript(Struct, frozen=True, kw_only=True):
     """What a shell script prints on the host."""
 
     script: str
-    type: str = field(default="key-script", init=False)
+
+    @property
+    def type(self) -> str:
+        """``key-script``."""
+        return "key-script"
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """The digest of its stdout."""
         return {"key": _output(("sh", "-e", "-c", self.script), seed=seed, what="key script", context=context)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPaths:
+class KeyPaths(Struct, frozen=True, kw_only=True):
     """The content of files, by glob patterns relative to the config file's directory; ``**`` spans directories.
 
     A directory stands for every file below it. Raises ``InvalidValue`` of kind ``empty`` when there are none, and of
@@ -72,7 +83,6 @@ class KeyPaths:
     """
 
     paths: tuple[str | Path, ...]
-    type: str = field(default="key-paths", init=False)
 
     def __post_init__(self) -> None:
         """Check the patterns, and keep them as text."""
@@ -85,7 +95,12 @@ class KeyPaths:
                     kind="invalid-paths",
                     hint="patterns are relative to the config file, as in migrations/**/*.sql",
                 )
-        object.__setattr__(self, "paths", tuple(str(path) for path in self.paths))
+        force_setattr(self, "paths", tuple(str(path) for path in self.paths))
+
+    @property
+    def type(self) -> str:
+        """``key-paths``."""
+        return "key-paths"
 
     def key_inputs(self, seed: str, context: LoadContext) -> Inputs | None:
         """Each file's path and digest, in the order of their paths."""
