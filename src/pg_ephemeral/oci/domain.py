@@ -6,6 +6,7 @@ kind ``empty``, ``unparsed`` or ``out-of-range``.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import total_ordering
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -64,7 +65,7 @@ class Host(Struct, frozen=True, kw_only=True, order=True):
     text: str
 
     def __post_init__(self) -> None:
-        if grammar.IPV6.fullmatch(self.text):
+        if re.fullmatch(grammar.IPV6, self.text):
             try:
                 IPv6Address(self.text[1:-1])
             except AddressValueError as error:
@@ -150,7 +151,7 @@ class Domain:
 
         Only then is it read as a domain when a slash and a path follow it.
         """
-        return grammar.REGISTRY_DOMAIN.fullmatch(str(self)) is not None
+        return grammar.is_registry(str(self))
 
     def __lt__(self, other: Domain) -> bool:
         return self._order() < other._order()

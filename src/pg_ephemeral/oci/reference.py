@@ -251,6 +251,6 @@ def _refuse_ambiguous(value: Name | Registry, domain: Domain | None, path: Path 
     if domain is not None and not domain.is_registry:
         hint = f"give the registry a port, or a full host name instead of {domain}"
         raise InvalidValue(f"{str(value)!r} would read as a path without registry", kind="ambiguous", hint=hint)
-    if domain is None and path is not None and grammar.REGISTRY_DOMAIN.fullmatch(str(path.components[0])):
+    if domain is None and path is not None and grammar.is_registry(str(path.components[0])):
         hint = f"make {path.components[0]} the domain"
         raise InvalidValue(f"{str(value)!r} would read as a registry's domain", kind="ambiguous", hint=hint)
