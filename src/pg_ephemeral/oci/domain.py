@@ -7,8 +7,6 @@ kind ``empty``, ``unparsed`` or ``out-of-range``.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import total_ordering
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Self
 
@@ -16,6 +14,7 @@ from msgspec import Struct
 
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
+from pg_ephemeral.oci.order import ordered
 
 __all__ = ["Domain", "DomainComponent", "DomainName", "Host", "Port"]
 
@@ -99,9 +98,8 @@ class Host(Struct, frozen=True, kw_only=True, order=True):
         return self.text
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
+@ordered
+class Port(Struct, frozen=True, kw_only=True):
     """A TCP port, 0 to 65535, with its digits as written; ordered by number."""
 
     digits: str
@@ -130,9 +128,8 @@ class Port:
         return self.digits
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+@ordered
+class Domain(Struct, frozen=True, kw_only=True):
     """Where a registry answers: a host and, perhaps, a port."""
 
     host: Host

@@ -9,8 +9,6 @@ and raise ``InvalidValue`` with one of these kinds: ``empty``, ``unparsed`` (a r
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import total_ordering
 from typing import Self, TypeVar
 
 from msgspec import Struct
@@ -18,6 +16,7 @@ from msgspec import Struct
 from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.oci import grammar
 from pg_ephemeral.oci.domain import Domain, DomainComponent, DomainName, Host, Port
+from pg_ephemeral.oci.order import ordered
 
 __all__ = [
     "Algorithm",
@@ -79,9 +78,8 @@ class Path(Struct, frozen=True, kw_only=True, order=True):
         return "/".join(map(str, self.components))
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Name:
+@ordered
+class Name(Struct, frozen=True, kw_only=True):
     """A repository: a path, and the domain of its registry when it is stated.
 
     The first segment is a domain only if it looks like a registry (``Domain.is_registry``) and a path follows, so
@@ -168,9 +166,8 @@ class Digest(Struct, frozen=True, kw_only=True, order=True):
         return f"{self.algorithm}:{self.hex}"
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+@ordered
+class Reference(Struct, frozen=True, kw_only=True):
     """An image: its repository and, perhaps, a tag and a digest. Ordered by name, tag, digest; absent comes first."""
 
     name: Name
@@ -201,9 +198,8 @@ class Reference:
         return f"{self.name}{tag}{digest}"
 
 
-@total_ordering
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registry:
+@ordered
+class Registry(Struct, frozen=True, kw_only=True):
     """A registry as a setting means it: what stands before the repositories that are kept there.
 
     Unlike ``Name``, a bare host is a host: ``ghcr.io``, ``localhost:5000``. A path may follow (``ghcr.io/owner``), or

@@ -155,8 +155,9 @@ class RegistryStore:
     def put_manifest(self, reference: Reference, media_type: str, data: bytes) -> Descriptor:
         """Put it under the reference's tag, or under its digest when it has no tag."""
         descriptor = describe(media_type, data)
+        where = Reference(name=reference.name, tag=reference.tag) if reference.tag else reference
         request = replace(
-            manifest_ask("PUT", replace(reference, digest=None) if reference.tag else reference, accept=(201,)),
+            manifest_ask("PUT", where, accept=(201,)),
             scopes=(scope(reference.name, "pull,push"),),
             writing=True,
             headers={"Content-Type": media_type},
