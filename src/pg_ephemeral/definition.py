@@ -16,7 +16,7 @@ from typing import Self
 from msgspec import Struct
 
 from pg_ephemeral.errors import DefinitionError, InvalidValue
-from pg_ephemeral.image import ImageWord
+from pg_ephemeral.image import ImageWord, OfficialImage
 from pg_ephemeral.oci.reference import Name, Registry
 from pg_ephemeral.postgres import names, parameters
 from pg_ephemeral.repository import DEFAULT as DEFAULT_REPOSITORY
@@ -35,6 +35,7 @@ from pg_ephemeral.seeds import (
 from pg_ephemeral.seeds.base import SeedName, check_name
 
 DEFAULT_TIMEOUT = 10.0
+_LATEST = ImageWord(source=OfficialImage())
 
 
 class InstanceName(str):
@@ -89,7 +90,7 @@ class Definition:
     """
 
     instance: InstanceName = DEFAULT_INSTANCE
-    image: ImageWord = field(default_factory=lambda: ImageWord.parse("latest"))
+    image: ImageWord = _LATEST
     backend: BackendChoice = BackendChoice.AUTO
     seeds: tuple[Seed, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)

@@ -29,29 +29,26 @@ from pg_ephemeral.oci.reference import Digest, Name, Reference, Tag
 
 __all__ = ["ImageWord", "OfficialImage", "VersionRequest"]
 
-_REPOSITORY = Name.parse("docker.io/library/postgres")
-_REPOSITORY_NAMES = frozenset({_REPOSITORY, Name.parse("docker.io/postgres"), Name.parse("library/postgres")})
+_REPOSITORY = "docker.io/library/postgres"
+_REPOSITORY_NAMES = frozenset({_REPOSITORY, "docker.io/postgres", "library/postgres"})
 _SHORT_NAME = "postgres"
 _NUMBER_MAXIMUM = 255
 _LAST_MAJOR_WITH_PATCH = 9
 
 _OS = r"[a-z][a-z0-9.]+"
-_TAG = re.compile(
-    rf"""
-    (?: latest
-      | (?P<major> (?P<old>0*[0-9](?![0-9])) | [0-9]+ )
-        (?: (?P<stage>rc|beta)(?P<number>[0-9]+) | \.(?P<minor>[0-9]+) (?(old)(?:\.(?P<patch>[0-9]+))?) )?
-    )
-    (?: -(?P<suffix>{_OS}) )?
-    | (?P<os>{_OS})
-    """,
-    re.VERBOSE,
+# Patterns are compiled when they are first used: most boots read the default image alone.
+_TAG = rf"""
+(?: latest
+  | (?P<major> (?P<old>0*[0-9](?![0-9])) | [0-9]+ )
+    (?: (?P<stage>rc|beta)(?P<number>[0-9]+) | \.(?P<minor>[0-9]+) (?(old)(?:\.(?P<patch>[0-9]+))?) )?
 )
-_PRERELEASE = re.compile(r"(?:rc|beta)[1-9][0-9]*")
-_OPERATING_SYSTEM = re.compile(_OS)
+(?: -(?P<suffix>{_OS}) )?
+| (?P<os>{_OS})
+"""
+_PRERELEASE = r"(?:rc|beta)[1-9][0-9]*"
 # Words that people write for a version; as the name of an operating system they would silently mean any version.
-_NOT_AN_OS = re.compile(r"(?:latest|pg|postgres(?:ql)?)[0-9.]*")
-_DIGEST = re.compile(r"sha256:[0-9A-Fa-f]{64}")
+_NOT_AN_OS = r"(?:latest|pg|postgres(?:ql)?)[0-9.]*"
+_DIGEST = r"sha256:[0-9A-Fa-f]{64}"
 
 _HINT = (
     "write a version (17, 17.6, 18rc1), one with an operating system (17-alpine3.22), an operating system (trixie), "
@@ -76,7 +73,7 @@ class VersionRequest(Struct, frozen=True, kw_only=True):
         for number in (self.major, self.minor, self.patch):
             if number is not None and not 0 <= number <= _NUMBER_MAXIMUM:
                 raise InvalidValue(f"version number {number} is not within 0 to 255", kind="out-of-range", hint=_HINT)
-        if self.prerelease is not None and not _PRERELEASE.fullmatch(self.prerelease):
+        if self.prerelease is not None and not re.fullmatch(_PRERELEASE, self.prerelease):
             raise InvalidValue(f"{self.prerelease!r} is no pre-release", kind="unparsed", hint="write rc1 or beta1")
         below_nothing = self.major is None and (self.minor is not None or self.prerelease is not None)
         both = self.minor is not None and self.prerelease is not None
@@ -108,11 +105,11 @@ class OfficialImage(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         name = self.operating_system
-        if name is not None and (not _OPERATING_SYSTEM.fullmatch(name) or _NOT_AN_OS.fullmatch(name)):
+        if name is not None and (not re.fullmatch(_OS, name) or re.fullmatch(_NOT_AN_OS, name)):
             hint = f"for a version write 17 or 17-trixie; {_SHORT_NAME} alone is the newest release"
             raise InvalidValue(f"{name!r} is no operating system name", kind="not-an-os", hint=hint)
         digest = str(self.digest or "")
-        if digest and (not _DIGEST.fullmatch(digest) or digest != digest.lower()):
+        if digest and (not re.fullmatch(_DIGEST, digest) or digest != digest.lower()):
             raise InvalidValue(f"{digest!r} is no digest of an official image", kind="digest", hint=_DIGEST_HINT)
 
     @property
@@ -127,7 +124,7 @@ class OfficialImage(Struct, frozen=True, kw_only=True):
     @property
     def reference(self) -> Reference:
         """What an engine is asked for."""
-        return Reference(name=_REPOSITORY, tag=self.tag, digest=self.digest)
+        return Reference(name=Name.parse(_REPOSITORY), tag=self.tag, digest=self.digest)
 
     def __str__(self) -> str:
         return f"{self.tag}@{self.digest}" if self.digest else str(self.tag)
@@ -185,7 +182,7 @@ def _read(text: str) -> OfficialImage | Reference:
 
 def _official_named(reference: Reference) -> OfficialImage | None:
     """Recognise the official repository spelt out. Its tags beyond the grammar stay references: they may exist."""
-    if reference.name not in _REPOSITORY_NAMES:
+    if str(reference.name) not in _REPOSITORY_NAMES:
         return None
     digest = f"@{reference.digest}" if reference.digest else ""
     text = f"{reference.tag or 'latest'}{digest}"
@@ -223,7 +220,7 @@ def _official(text: str) -> OfficialImage:
 def _tag_match(text: str, tag: str) -> re.Match[str]:
     """Match the tag within ``text``; positions in the error are those of the whole text, from 1."""
     prefix = len(_SHORT_NAME) + 1 if tag.startswith(f"{_SHORT_NAME}:") else 0
-    match = _TAG.match(tag, prefix)
+    match = re.compile(_TAG, re.VERBOSE).match(tag, prefix)
     if match and match.end() == len(tag):
         return match
     if match:
@@ -251,7 +248,7 @@ def _prerelease(text: str, stage: str | None, digits: str | None) -> str | None:
 
 
 def _digest(text: str, digest: str) -> Digest:
-    if _DIGEST.fullmatch(digest):
+    if re.fullmatch(_DIGEST, digest):
         return Digest.parse(digest.lower())
     at = len(text) - len(digest)
     algorithm = "sha256:"

@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KNOWN = ("registry", "instance")
 
 #: Whose repositories those without a registry are, whichever engine speaks of them.
-_HUB = Domain.parse("docker.io")
+_HUB = "docker.io"
 
 
 class RepositoryTemplate(Struct, frozen=True, kw_only=True):
@@ -82,7 +82,7 @@ class RepositoryTemplate(Struct, frozen=True, kw_only=True):
 
 
 def _on_hub(name: Name) -> Name:
-    return name if name.domain is not None else Name(domain=_HUB, path=name.path)
+    return name if name.domain is not None else Name(domain=Domain.parse(_HUB), path=name.path)
 
 
 DEFAULT = RepositoryTemplate(text="{registry}/pg-ephemeral/{instance}")

@@ -285,13 +285,13 @@ class Stages:
 #: Where a stage is listed that lost its last name, or whose maker was killed before it had one.
 _NAMELESS = Name.parse("pg-ephemeral")
 
-_PORT = re.compile(r"^([^/]+)_(\d+)/")
+_PORT = r"^([^/]+)_(\d+)/"
 
 
 def _repository(directory: str) -> Name | None:
     """The repository whose names are in this directory; None for a stranger's."""
     with suppress(InvalidValue):
-        return Name.parse(_PORT.sub(r"\1:\2/", directory))
+        return Name.parse(re.sub(_PORT, r"\1:\2/", directory))
     return None
 
 

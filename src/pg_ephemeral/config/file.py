@@ -21,7 +21,7 @@ from pg_ephemeral.errors import ConfigError
 __all__ = ["Document", "load_document", "parse_document"]
 
 _EXCERPT_CHARACTERS = 100
-_READER_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+_READER_PLACE = r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$"
 _CONFLICTS = ("Cannot ", "Duplicate ")
 _READER_HINTS = {
     "Invalid value": "put text in quotes; besides that there are numbers, true, false, [lists] and {tables}",
@@ -95,7 +95,7 @@ def parse_document(text: str, *, shown: str) -> Document:
 
 def _refuse(text: str, *, shown: str, error: tomllib.TOMLDecodeError) -> NoReturn:
     """Raise the reader's error with its place; one about a key declared twice at that key, naming the first."""
-    place = _READER_PLACE.search(str(error))
+    place = re.search(_READER_PLACE, str(error))
     reason = str(error)[: place.start()] if place else str(error)
     offset = _offset(text, int(place["line"]), int(place["column"])) if place and place["line"] else len(text)
     hint = _READER_HINTS.get(reason)

@@ -24,7 +24,7 @@ from pg_ephemeral.errors import InvalidValue
 from pg_ephemeral.postgres import names
 from pg_ephemeral.postgres import url as connection_url
 
-_PLAIN_VALUE = re.compile(r"[^\s'\\]+")
+_PLAIN_VALUE = r"[^\s'\\]+"
 
 
 class SslMode(StrEnum):
@@ -280,6 +280,6 @@ def _present(pairs: Mapping[str, _Value | None]) -> dict[str, _Value]:
 
 
 def _quote_value(value: str) -> str:
-    if _PLAIN_VALUE.fullmatch(value):
+    if re.fullmatch(_PLAIN_VALUE, value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

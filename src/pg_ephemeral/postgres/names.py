@@ -22,8 +22,8 @@ _LAST_PORT = 65_535
 _GENERATED_PASSWORD_CHARACTERS = 32
 
 _ALPHANUMERICS = string.ascii_letters + string.digits
-_HOST_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_PORT = re.compile(r"[0-9]{1,5}")
+_HOST_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PORT = r"[0-9]{1,5}"
 
 
 def bounded(text: str, *, what: str, least: int = 0, most: int | None = None) -> str:
@@ -85,7 +85,7 @@ def host_name(text: str) -> str:
     """
     bounded(text, what="host name", least=1, most=_HOST_NAME_CHARACTERS)
     for label in text.split("."):
-        if not _HOST_LABEL.fullmatch(label):
+        if not re.fullmatch(_HOST_LABEL, label):
             raise InvalidValue(
                 f"host name {text!r} has the label {label!r}",
                 kind="invalid-label",
@@ -119,7 +119,7 @@ def port(number: int) -> int:
 
 def parse_port(text: str) -> int:
     """The port written in ``text`` in decimal digits with nothing around them. Kind: ``invalid-port``."""
-    if not _PORT.fullmatch(text):
+    if not re.fullmatch(_PORT, text):
         raise _not_a_port()
     return port(int(text))
 

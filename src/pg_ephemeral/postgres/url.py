@@ -29,16 +29,14 @@ KEYWORDS = (
 )
 SCHEMES = ("postgres", "postgresql")
 
-_URL = re.compile(
-    r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<fragment>#.*)?"
-)
-_BRACKETED = re.compile(r"\[(?P<host>[^\]]*)\](:(?P<port>.*))?")
-_SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f]")
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_KEYWORD_LIKE = re.compile(r"[a-z_]{1,40}")
+_URL = r"(?P<scheme>[^:/?#]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*)(\?(?P<query>[^#]*))?(?P<fragment>#.*)?"
+_BRACKETED = r"\[(?P<host>[^\]]*)\](:(?P<port>.*))?"
+_SPACE_OR_CONTROL = r"[\x00-\x20\x7f]"
+_BROKEN_ESCAPE = r"%(?![0-9A-Fa-f]{2})"
+_KEYWORD_LIKE = r"[a-z_]{1,40}"
 
 #: What is before a password that was written here, and the password, in which every "@", ":" and "/" is encoded.
-_PASSWORD = re.compile(r"^(?P<before>[a-z]+://[^:@/]*:)[^@/]*(?=@)")
+_HIDDEN = r"^(?P<before>[a-z]+://[^:@/]*:)[^@/]*(?=@)"
 
 _ESCAPE_HINT = "percent-encode '@', ':', '/', '?', '#' and '%' where they belong to a user, password or database"
 
@@ -49,7 +47,7 @@ class ConnectionUrl(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(_PASSWORD.sub(r"\g<before>***", self))
+        return repr(re.sub(_HIDDEN, r"\g<before>***", self))
 
 
 def read(text: str) -> dict[str, str]:
@@ -59,11 +57,11 @@ def read(text: str) -> dict[str, str]:
     ``ip-future``, ``invalid-address``, ``invalid-path``, ``invalid-query``, ``unknown-parameter``, ``duplicate``,
     ``invalid-percent-encoding`` or ``not-utf-8``.
     """
-    if _SPACE_OR_CONTROL.search(text):
+    if re.search(_SPACE_OR_CONTROL, text):
         raise InvalidValue(
             "the connection URL contains a space or control character", kind="invalid-character", hint=_ESCAPE_HINT
         )
-    match = _URL.fullmatch(text)
+    match = re.fullmatch(_URL, text)
     if match is None or match["scheme"] not in SCHEMES:
         raise InvalidValue(
             "the connection URL does not start with postgres:// or postgresql://",
@@ -125,7 +123,7 @@ def _read_authority(authority: str) -> Iterator[tuple[str, str]]:
 
 def _read_address(address: str) -> Iterator[tuple[str, str]]:
     if address.startswith("["):
-        match = _BRACKETED.fullmatch(address)
+        match = re.fullmatch(_BRACKETED, address)
         if match is None:
             raise InvalidValue("the brackets of the connection URL's host do not match", kind="invalid-address")
         host, port = match["host"], match["port"] or ""
@@ -159,7 +157,7 @@ def _read_query(query: str) -> Iterator[tuple[str, str]]:
                 "the connection URL's query has a part without '='", kind="invalid-query", hint=_ESCAPE_HINT
             )
         if keyword not in KEYWORDS:
-            shown = f" {keyword!r}" if _KEYWORD_LIKE.fullmatch(keyword) else ""
+            shown = f" {keyword!r}" if re.fullmatch(_KEYWORD_LIKE, keyword) else ""
             raise InvalidValue(
                 f"the connection URL has an unknown parameter{shown}",
                 kind="unknown-parameter",
@@ -169,7 +167,7 @@ def _read_query(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _decode(value: str, keyword: str) -> str:
-    if _BROKEN_ESCAPE.search(value):
+    if re.search(_BROKEN_ESCAPE, value):
         raise InvalidValue(
             f"the connection URL's {keyword} has a '%' without two hexadecimal digits",
             kind="invalid-percent-encoding",

@@ -13,7 +13,7 @@ BYTE_ORDER_MARK: Final = "\ufeff"
 
 UTF_8: Final = "utf-8"
 
-_WINDOWS: Final = re.compile(r"win(\d+)", re.IGNORECASE)
+_WINDOWS: Final = r"win(\d+)"
 #: PostgreSQL's names (manual, 24.3) that Python does not know, beside those of Windows code pages.
 _ALIASES: Final = {
     "koi8r": "koi8_r",
@@ -29,7 +29,7 @@ def codec(name: str) -> codecs.CodecInfo:
     """The codec of an encoding's name. Raises ``InvalidValue`` of kind ``invalid-encoding``, if it is none of text."""
     lowered = name.lower()
     try:
-        found = codecs.lookup(_ALIASES.get(lowered, _WINDOWS.sub(r"cp\1", lowered)))
+        found = codecs.lookup(_ALIASES.get(lowered, re.sub(_WINDOWS, r"cp\1", lowered)))
         with suppress(UnicodeError):  # only a codec that is none of text has something else against four zeros
             b"\0\0\0\0".decode(found.name)
     except (LookupError, ValueError):
