@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 
 from pg_ephemeral.backends.base import BackendInfo, Exchange, Handle, ServerSpec
-from pg_ephemeral.backends.embedded_exchange import embedded_exchange
 from pg_ephemeral.backends.runs import Run, new_run, sweep
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.backends.spares import Spares
@@ -198,6 +197,8 @@ class EmbeddedBackend:
 
     def exchange(self) -> AbstractContextManager[Exchange]:
         """By our own client of registries."""
+        from pg_ephemeral.backends.embedded_exchange import embedded_exchange
+
         return embedded_exchange(self.images, binaries.machine_platform())
 
     def sweep(self) -> list[Path]:
