@@ -11,25 +11,21 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 __all__ = ["KeyPath", "Location", "Locations", "Span", "dotted", "line_and_column", "locate"]
 
 #: The keys from the top of a document to a value; a number is the index of an array's element, from 0.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-_BLANK = re.compile(r"[ \t]*")
-_SPACE = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
-_STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?""""{0,2}' r"|'''.*?''''{0,2}" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'",
-    re.DOTALL,
-)
-_KEY_PART = re.compile(r"[A-Za-z0-9_-]+" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'")
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_SCALAR = re.compile(r"[^,\]}\n#]*[^,\]}\n# \t]")
+_BLANK = r"[ \t]*"
+_SPACE = r"(?:[ \t\n]|#[^\n]*)*"
+_STRING = r'(?s:"""(?:\\.|[^\\])*?""""{0,2}' r"|'''.*?''''{0,2}" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*')"
+_KEY_PART = r"[A-Za-z0-9_-]+" r'|"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'"
+_BARE_KEY = r"[A-Za-z0-9_-]+"
+_SCALAR = r"[^,\]}\n#]*[^,\]}\n# \t]"
 
 
 class Span(Struct, frozen=True, kw_only=True):
@@ -65,7 +61,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            written = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
+            written = part if re.fullmatch(_BARE_KEY, part) else json.dumps(part, ensure_ascii=False)
             text += f".{written}" if text else written
     return text
 
@@ -88,8 +84,7 @@ class _Stop(Exception):
     """The text cannot be followed any further."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Walk:
+class _Walk(Struct, kw_only=True):
     """A position in the text, moving forward."""
 
     text: str
@@ -214,12 +209,12 @@ class _Walk:
             raise _Stop
         self.offset += len(text)
 
-    def skip(self, pattern: re.Pattern[str]) -> None:
-        match = pattern.match(self.text, self.offset)
+    def skip(self, pattern: str) -> None:
+        match = re.compile(pattern).match(self.text, self.offset)
         self.offset = match.end() if match else self.offset
 
-    def take(self, pattern: re.Pattern[str]) -> str:
-        match = pattern.match(self.text, self.offset)
+    def take(self, pattern: str) -> str:
+        match = re.compile(pattern).match(self.text, self.offset)
         if match is None:
             raise _Stop
         self.offset = match.end()
