@@ -5,11 +5,9 @@ A group's table is explicit. Every group has a ``help`` command that the table d
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -18,8 +16,7 @@ from pg_ephemeral.cli import output
 _HELP = "help"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """A command that is not imported yet: its module, its name there, and its line in the help of its group."""
 
     module: str
@@ -84,6 +81,8 @@ def help_command(context: click.Context, words: tuple[str, ...]) -> None:
 
 
 def _unknown(context: click.Context, group: click.Group, word: str) -> click.UsageError:
+    import difflib
+
     close = difflib.get_close_matches(word, group.list_commands(context), n=1)
     guess = f", did you mean {close[0]!r}?" if close else ""
     return click.UsageError(f"there is no command {word!r}{guess}", ctx=context)

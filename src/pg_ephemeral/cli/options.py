@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
@@ -24,8 +23,7 @@ _BACKENDS = ("auto", "docker", "podman", "embedded")
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalOptions:
+class GlobalOptions(NamedTuple):
     """What stands before the command. None and empty leave a setting to the file."""
 
     config_file: Path | None = None

@@ -5,9 +5,7 @@ Programs that we start write to their own descriptors; they are not our output.
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -40,6 +38,8 @@ def text(content: str) -> None:
 
 def document(value: object) -> None:
     """Write a JSON document to stdout, indented by two."""
+    import json
+
     text(json.dumps(value, indent=2))
 
 
@@ -95,6 +95,8 @@ def terminal_size() -> os.terminal_size:
     try:
         return os.get_terminal_size(sys.stderr.fileno())
     except (OSError, ValueError):
+        import shutil
+
         return shutil.get_terminal_size()
 
 

@@ -23,7 +23,6 @@ from pg_ephemeral.cli import output
 from pg_ephemeral.cli.options import definition_of, instance_option, progress_of
 from pg_ephemeral.errors import ProcessError
 from pg_ephemeral.process import Invocation
-from pg_ephemeral.schema_dump import SchemaDump, settled
 
 if TYPE_CHECKING:
     from pg_ephemeral.server import Server
@@ -124,6 +123,8 @@ def schema_dump(context: click.Context, /, **parts: Any) -> int:
     The text depends on the schema alone: versions and keys that pg_dump adds are left out. Options that take a
     pattern may be repeated.
     """
+    from pg_ephemeral.schema_dump import SchemaDump, settled
+
     wanted = SchemaDump(**parts)
     with tempfile.TemporaryFile() as dump:
         with _booted(context) as run:
