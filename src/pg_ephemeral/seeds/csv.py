@@ -7,7 +7,6 @@ any order and omitted ones take their defaults. Text in another encoding is sent
 from __future__ import annotations
 
 import codecs
-import csv
 import hashlib
 import re
 from collections.abc import Iterator
@@ -18,10 +17,8 @@ from typing import Final
 from msgspec import Struct
 
 from pg_ephemeral.errors import ClientError, InvalidValue, SeedFailed, SeedLoadError
-from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.names import identifier, quote_identifier, quote_literal
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, SeedName, Target, check_timeout, overdue
-from pg_ephemeral.seeds.csv_ends import TOLERANT, quoted_ends
 from pg_ephemeral.seeds.encodings import BYTE_ORDER_MARK, UTF_8, codec, python_encoding
 from pg_ephemeral.seeds.strategies import file_digest, unreadable
 
@@ -96,6 +93,8 @@ class CsvFile(Struct, frozen=True, kw_only=True):
 
     def _columns(self, path: Path) -> tuple[str, ...]:
         """The names in the header. Spaces around a name are dropped: people align their columns."""
+        import csv
+
         try:
             with path.open(encoding=python_encoding(self.encoding), newline="") as file:
                 lines = chain((file.readline().removeprefix(BYTE_ORDER_MARK),), file)
@@ -140,6 +139,9 @@ class LoadedCsv(Struct, frozen=True, kw_only=True):
 
     def apply(self, target: Target) -> None:
         """COPY the file. The server's error is given with the file's line where it names one."""
+        from pg_ephemeral.postgres import client
+        from pg_ephemeral.seeds.csv_ends import TOLERANT, quoted_ends
+
         try:
             with client.connect(target.conninfo) as connection:
                 connection.execute("SET lc_messages TO 'C'")

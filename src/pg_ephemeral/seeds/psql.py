@@ -10,7 +10,8 @@ import logging
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from pg_ephemeral.process import Invocation, guarded
 
@@ -33,8 +34,7 @@ _KEPT_WIDTH = 300
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
-class Message:
+class Message(Struct, kw_only=True):
     """One message of psql or of the server. ``line`` is that at which the statement ended, in the stream."""
 
     line: int | None

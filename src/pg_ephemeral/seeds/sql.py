@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pg_ephemeral.errors import ProcessError, SeedFailed, SeedLoadError
 from pg_ephemeral.process import Overdue, status_text
-from pg_ephemeral.seeds import psql
 from pg_ephemeral.seeds.base import Inputs, LoadContext, LoadedSeed, Seed, SeedName, Target, check_timeout, overdue
 from pg_ephemeral.seeds.git import check_revision, resolve
 from pg_ephemeral.seeds.sql_place import FilePlace, GitPlace, Place, TextPlace
 from pg_ephemeral.seeds.sql_text import Reading
+
+if TYPE_CHECKING:
+    from pg_ephemeral.seeds.psql import Message
 
 
 class SqlFile(Struct, frozen=True, kw_only=True):
@@ -89,6 +92,8 @@ class LoadedSql(Struct, frozen=True, kw_only=True):
 
     def apply(self, target: Target) -> None:
         """Feed it to psql; the first error stops it and fails the seed."""
+        from pg_ephemeral.seeds import psql
+
         reading = self._reading(target)
         try:
             status, message = psql.run(target.tool("psql"), self._unchanged(reading), timeout=self.seed.timeout)
@@ -112,7 +117,7 @@ class LoadedSql(Struct, frozen=True, kw_only=True):
                 hint="run the command again",
             )
 
-    def _failure(self, status: int, message: psql.Message | None, reading: Reading, target: Target) -> SeedFailed:
+    def _failure(self, status: int, message: Message | None, reading: Reading, target: Target) -> SeedFailed:
         name = self.seed.name
         if message is None:
             return SeedFailed(f"seed {name!r}: {self.place.label}: psql failed: {status_text(status)}", seed=name)
@@ -122,7 +127,7 @@ class LoadedSql(Struct, frozen=True, kw_only=True):
             f"seed {name!r}: {place}: {message.summary}", seed=name, hint=message.hint, detail=message.detail
         )
 
-    def _data_line(self, message: psql.Message, target: Target) -> int | None:
+    def _data_line(self, message: Message, target: Target) -> int | None:
         """The line of the whole at which inline data is wrong. psql has told that of the data's end."""
         if message.line is None:
             return None

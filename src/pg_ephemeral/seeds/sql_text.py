@@ -15,12 +15,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from pg_ephemeral.errors import SeedLoadError
 from pg_ephemeral.seeds.sql_place import Place, check_format
-from pg_ephemeral.seeds.sql_scan import DataFile, Include, Scanner
 from pg_ephemeral.seeds.strategies import file_digest
+
+if TYPE_CHECKING:
+    from pg_ephemeral.seeds.sql_scan import DataFile, Include, Scanner
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _CHUNK: Final = 1 << 18
@@ -94,6 +96,8 @@ class Reading:
 
     def _lines(self, place: Place, within: tuple[Place, ...] = (), where: str = "") -> Iterator[bytes]:
         """The lines of a place, which is included from line ``where`` of the last place in ``within``."""
+        from pg_ephemeral.seeds.sql_scan import Scanner
+
         scanner = Scanner()
         with self._opened(place, where) as file:
             self._mark(place, 1)
@@ -114,6 +118,8 @@ class Reading:
         self, line: bytes, events: tuple[Include | DataFile, ...], within: tuple[Place, ...], number: int
     ) -> Iterator[bytes]:
         """A line with commands that read files: what is around an include stays, on lines of its own."""
+        from pg_ephemeral.seeds.sql_scan import DataFile
+
         place, position = within[-1], 0
         where = f"{place.label}:{number}: "
         for event in events:
