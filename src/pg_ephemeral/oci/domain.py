@@ -148,7 +148,8 @@ class Domain(Struct, frozen=True, kw_only=True):
 
         Only then is it read as a domain when a slash and a path follow it.
         """
-        return grammar.is_registry(str(self))
+        name = self.host.text
+        return self.port is not None or "." in name or name.startswith("[") or name == "localhost"
 
     def __lt__(self, other: Domain) -> bool:
         return self._order() < other._order()

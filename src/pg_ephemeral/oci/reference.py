@@ -97,8 +97,8 @@ class Name(Struct, frozen=True, kw_only=True):
     def parse(cls, text: str) -> Self:
         """Read the whole of ``text`` as ``[domain/]path``."""
         match = grammar.repository_matched("name", grammar.NAME, text, hint="[domain/]path, such as ghcr.io/owner/app")
-        domain = match["domain"]
-        return cls(domain=Domain.parse(domain) if domain else None, path=Path.parse(match["path"]))
+        domain, path = match["domain"], Path(components=_components(match["path"].split("/")))
+        return cls(domain=Domain.parse(domain) if domain else None, path=path)
 
     def extended(self, *components: PathComponent | str) -> Self:
         """Give the name with ``components`` below it. A path that would turn into a domain is refused."""
