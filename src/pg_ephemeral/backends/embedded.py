@@ -35,7 +35,6 @@ from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.postgres.initdb import initialise, options
 from pg_ephemeral.postgres.relocate import can_enter, readable_for
 from pg_ephemeral.postgres.server_settings import Settings
-from pg_ephemeral.postgres.tls import Certificates
 from pg_ephemeral.process import Invocation
 
 NAME = "embedded"
@@ -284,6 +283,8 @@ def _settings(spec: ServerSpec, *, before: Settings | None = None) -> Settings:
     """What the cluster is told; certificates that it already has for this host name are kept."""
     certificates = before.certificates if before is not None and before.hostname == spec.tls else None
     if certificates is None and spec.tls is not None:
+        from pg_ephemeral.postgres.tls import Certificates
+
         certificates = Certificates.issue(spec.tls)
     return Settings(
         superuser=spec.superuser,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from pg_ephemeral.postgres.conninfo import Conninfo, Endpoint, NetworkEndpoint, SocketEndpoint, SslMode
-from pg_ephemeral.postgres.tls import CA_FILE, CERTIFICATE_FILE, KEY_FILE, Certificates
+
+if TYPE_CHECKING:
+    from pg_ephemeral.postgres.tls import Certificates
 
 LOOPBACK = "127.0.0.1"
 
@@ -69,6 +72,8 @@ def command_line(postgres: str, settings: Settings, place: Place) -> tuple[str, 
         "logging_collector": "off",
     }
     if settings.certificates is not None:
+        from pg_ephemeral.postgres.tls import CERTIFICATE_FILE, KEY_FILE
+
         fixed |= {
             "ssl": "on",
             "ssl_cert_file": str(place.tls / CERTIFICATE_FILE),
@@ -101,6 +106,8 @@ def public(settings: Settings, place: Place, *, password: str) -> Conninfo:
     if settings.certificates is None or settings.hostname is None:
         endpoint = NetworkEndpoint(host=LOOPBACK, port=place.port)
         return _conninfo(settings, endpoint, database=settings.database, password=password)
+    from pg_ephemeral.postgres.tls import CA_FILE
+
     return _conninfo(
         settings,
         NetworkEndpoint(host=settings.hostname, port=place.port, host_addr=LOOPBACK),
