@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pg_ephemeral.backends.base import ServerSpec
 from pg_ephemeral.backends.engine.address import LOCAL, NATIVE, Address
