@@ -284,11 +284,26 @@ def test_a_warm_boot_makes_few_calls(watch: Watch, tmp_path: Path, monkeypatch: 
     made = calls.read_text().splitlines()
     assert made == ["image inspect", "image inspect", "run --rm"]
     calls.unlink()
+    # What there was to look for is known from the last time.
+    with boot(definition):
+        pass
+    assert calls.read_text().splitlines() == ["image inspect", "run --rm"]
+    calls.unlink()
     with boot(definition, own_network=True):
         pass
     made = calls.read_text().splitlines()
-    assert made == ["image inspect", "image inspect", "run --rm", made[3]]
-    assert made[3].startswith("port pg-ephemeral-")
+    assert made == ["image inspect", "run --rm", made[2]]
+    assert made[2].startswith("port pg-ephemeral-")
+
+
+def test_a_stage_that_is_gone_since_the_last_time_is_made_again(watch: Watch, tmp_path: Path) -> None:
+    definition = watch.definition(tmp_path).apply_sql_statement("one", f"CREATE TABLE t (x int) -- {watch.instance}")
+    for _ in range(2):
+        with boot(definition):
+            pass
+    engines.remove_images(watch.engine, watch.instance)
+    with boot(definition) as server, server.connect() as connection:
+        assert connection.execute("SELECT FROM t").fetchall() == []
 
 
 class TestWhatTheEngineDoesNotRemove:

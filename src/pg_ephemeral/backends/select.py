@@ -10,10 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pg_ephemeral.backends.base import Backend
 from pg_ephemeral.definition import BackendChoice, Definition
 from pg_ephemeral.errors import BackendError, ConfigError, PgEphemeralError
+
+if TYPE_CHECKING:
+    from pg_ephemeral.backends.engine.dialect import Dialect
 
 #: The variable and the file that the Rust program reads, too.
 VARIABLE = "OCIMAN_BACKEND"
@@ -24,19 +28,26 @@ _AUTO = (BackendChoice.DOCKER, BackendChoice.PODMAN, BackendChoice.EMBEDDED)
 
 
 def _docker(definition: Definition) -> Backend:
-    from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.docker import DOCKER
 
-    backend = EngineBackend(DOCKER, definition.image, shares=definition.cache_registry is not None)
-    backend.answer()
-    return backend
+    return _engine(DOCKER, definition)
 
 
 def _podman(definition: Definition) -> Backend:
-    from pg_ephemeral.backends.engine.backend import EngineBackend
     from pg_ephemeral.backends.engine.podman import PODMAN
 
-    backend = EngineBackend(PODMAN, definition.image, shares=definition.cache_registry is not None)
+    return _engine(PODMAN, definition)
+
+
+def _engine(dialect: Dialect, definition: Definition) -> Backend:
+    from pg_ephemeral.backends.engine.backend import EngineBackend
+
+    backend = EngineBackend(
+        dialect,
+        definition.image,
+        shares=definition.cache_registry is not None,
+        project="\0".join((str(definition.directory), definition.instance, str(definition.image))),
+    )
     backend.answer()
     return backend
 

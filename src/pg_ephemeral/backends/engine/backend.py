@@ -24,6 +24,7 @@ from pg_ephemeral.backends.engine.handle import STOP_TIMEOUT, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.launch import Launcher
 from pg_ephemeral.backends.engine.leftovers import remove_now_and_then
+from pg_ephemeral.backends.engine.memory import Memory
 from pg_ephemeral.backends.engine.network import Networks, NotOurNetwork
 from pg_ephemeral.backends.engine.tool import image_program
 from pg_ephemeral.backends.runs import sweep
@@ -49,11 +50,24 @@ class EngineBackend:
 
     builds = True
 
-    def __init__(self, dialect: Dialect, image: ImageWord, *, cache: Path | None = None, shares: bool = False) -> None:
-        """Nothing is looked up yet. ``shares``: stages may be pulled from a registry, and the base be left there."""
+    def __init__(
+        self,
+        dialect: Dialect,
+        image: ImageWord,
+        *,
+        cache: Path | None = None,
+        shares: bool = False,
+        project: str | None = None,
+    ) -> None:
+        """Nothing is looked up yet.
+
+        ``shares``: stages may be pulled from a registry, and the base be left there. ``project`` is a text that tells
+        whose stages these are from others: what was found of them is looked for by the first call of the next time.
+        """
         self.name = dialect.program
         self._image = image
-        self._base = BaseImage(dialect, image, described=shares)
+        self._project = project
+        self._base = BaseImage(dialect, image, described=shares, guess=self._recalled)
         #: For what is said alike in every dialect, to an engine that may not answer.
         self._command = EngineClient(dialect=dialect)
         self._given_cache = cache
@@ -61,7 +75,7 @@ class EngineBackend:
     @cached_property
     def images(self) -> EngineImages:
         """The engine's own store."""
-        return EngineImages(self.client)
+        return EngineImages(self.client, seen=lambda: self._base.beside)
 
     def info(self) -> BackendInfo:
         """The engine's version, and whether it is rootless."""
@@ -101,6 +115,8 @@ class EngineBackend:
         try:
             # While the server starts.
             remove_now_and_then(self._command, self._directory)
+            if self._memory is not None:
+                self._memory.note(self.images.known())
             if serve:
                 self._await(handle, source, fresh=source is None)
         except BaseException:
@@ -186,6 +202,13 @@ class EngineBackend:
     @property
     def _directory(self) -> Path:
         return (self._given_cache or cache_dir()) / self.name
+
+    @property
+    def _memory(self) -> Memory | None:
+        return None if self._project is None else Memory(self._directory / "last", self._project)
+
+    def _recalled(self) -> tuple[str, ...]:
+        return () if self._memory is None else self._memory.recall()
 
     @property
     def runs(self) -> Path:

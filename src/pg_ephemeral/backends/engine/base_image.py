@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 
 from pg_ephemeral.backends.engine import commands
@@ -19,10 +20,14 @@ class BaseImage:
     """One image on one engine. Nothing is looked up before it is asked for, and nothing twice.
 
     ``described``: of an image that is not here its registry tells, so that stages of it can be pulled without it.
+    ``guess`` says what else is going to be looked for, and is looked for by the same call.
     """
 
-    def __init__(self, dialect: Dialect, word: ImageWord, *, described: bool) -> None:
+    def __init__(
+        self, dialect: Dialect, word: ImageWord, *, described: bool, guess: Callable[[], tuple[str, ...]] = tuple
+    ) -> None:
         self._dialect = dialect
+        self._guess = guess
         self._reference = word.reference
         self._described = described
 
@@ -50,6 +55,11 @@ class BaseImage:
         return next(iter(commands.read_images(self._description)), None)
 
     @cached_property
+    def beside(self) -> tuple[ImageFacts, ...]:
+        """What was guessed and is here, if all of it is. Raises as ``present`` does."""
+        return commands.read_images(self._description)[1:]
+
+    @cached_property
     def facts(self) -> ImageFacts:
         """What it is, wherever it is. Raises ``BackendError``."""
         return self.present or self._remote or self._pulled
@@ -72,7 +82,13 @@ class BaseImage:
 
     @cached_property
     def _description(self) -> bytes:
-        return EngineClient(dialect=self._dialect).describe((self.name,))
+        client, guess = EngineClient(dialect=self._dialect), self._guess()
+        if guess:
+            done = client.try_call(commands.inspect_images((self.name, *guess)))
+            # Which of them are absent is told in prose: then the image is looked for alone.
+            if done.status == 0:
+                return done.stdout
+        return client.describe((self.name,))
 
     @cached_property
     def _remote(self) -> ImageFacts | None:

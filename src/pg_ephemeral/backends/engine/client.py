@@ -11,6 +11,7 @@ from msgspec import Struct
 from pg_ephemeral.backends.engine.commands import (
     Arguments,
     ImageFacts,
+    inspect_images,
     is_absent,
     is_being_removed,
     is_no_container,
@@ -59,7 +60,7 @@ class EngineClient(Struct, frozen=True, kw_only=True):
 
     def describe(self, names: tuple[str, ...]) -> bytes:
         """The same as the engine writes it."""
-        arguments = ("image", "inspect", *names)
+        arguments = inspect_images(names)
         done = self.try_call(arguments)
         if done.status != 0 and not is_absent(done.message):
             raise self.error(arguments, done.message)

@@ -140,6 +140,11 @@ def run_tool(
     return (*words, "--entrypoint", command[0], image, *command[1:])
 
 
+def inspect_images(names: Sequence[str]) -> Arguments:
+    """Describe these images, in this order; the status is not 0 unless all are there."""
+    return ("image", "inspect", *names)
+
+
 def execute(
     container: str,
     command: Sequence[str],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from pg_ephemeral.backends.base import Image
@@ -27,14 +27,21 @@ _HUB = ("docker.io", "index.docker.io")
 class EngineImages:
     """An ``ImageStore`` on a container engine. Holds nothing but what it last saw."""
 
-    def __init__(self, client: EngineClient) -> None:
+    def __init__(self, client: EngineClient, *, seen: Callable[[], tuple[ImageFacts, ...]] = tuple) -> None:
+        """``seen`` says what was looked at a moment ago, which spares the first look if that is all that is wanted."""
         self._client = client
+        self._seen = seen
         self._facts: dict[CacheKey, ImageFacts] = {}
 
     def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
         """One call when all are there under their own names; one or two more for those under other names."""
         wanted = {reference: key_of(reference) for reference in references}
-        self._see(self._client.images(tuple(self.local_name(reference) for reference in wanted)), wanted.values())
+        # Once: it is true of that moment alone.
+        seen, self._seen = self._seen(), tuple
+        self._see(seen, wanted.values())
+        if set(wanted.values()) - self._facts.keys():
+            names = tuple(self.local_name(reference) for reference in wanted)
+            self._see(self._client.images(names), wanted.values())
         missing = set(wanted.values()) - self._facts.keys()
         if missing:
             names = tuple(name for name in self._all_names() if name.rpartition(":")[2] in missing)
@@ -96,6 +103,10 @@ class EngineImages:
             # In use or not: the name is gone, and prune takes what is left.
             self._client.try_call(("image", "rm", identity))
         return True
+
+    def known(self) -> tuple[str, ...]:
+        """What was seen and is there, by name."""
+        return tuple(dict.fromkeys(name for facts in self._facts.values() for name in facts.names[:1]))
 
     def facts(self, key: CacheKey) -> ImageFacts | None:
         """What was seen of this stage when it was last looked for."""
