@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import subprocess
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,7 +22,7 @@ import pytest
 from pg_ephemeral import Definition, Server, boot
 from pg_ephemeral.backends.base import Handle
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.databases import Database, Databases, Options, Strategy
+from pg_ephemeral.databases import Database, Databases, Kind, Options, Strategy
 from pg_ephemeral.databases.template import prepare
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.postgres import client
@@ -487,6 +489,141 @@ with Databases(control, seeded) as databases:
         left_open.close()
 
 
+class TestConnectingAhead:
+    def test_whoever_connects_next_need_not_wait_for_it(self, databases: Databases) -> None:
+        pid = connected_ahead(databases)
+        with databases.database(connecting=Kind.SYNC) as clone:
+            with clone.connect() as connection:
+                assert connection.info.backend_pid == pid
+                assert connection.info.dbname == clone.name
+                assert connection.autocommit
+                assert connection.info.transaction_status is psycopg.pq.TransactionStatus.IDLE
+            with clone.connect() as connection:
+                assert connection.info.backend_pid != pid
+                assert count(clone) == 100
+
+    def test_a_transaction_can_be_asked_for(self, databases: Databases) -> None:
+        pid = connected_ahead(databases)
+        with databases.database(connecting=Kind.SYNC) as clone:
+            with clone.connect(autocommit=False) as connection:
+                assert connection.info.backend_pid == pid
+                connection.execute("DELETE FROM public.items")
+                connection.rollback()
+            assert count(clone) == 100
+
+    def test_an_asynchronous_one_need_not_be_waited_for_either(self, databases: Databases) -> None:
+        pid = connected_ahead(databases, Kind.ASYNC)
+
+        async def ask(connection: psycopg.AsyncConnection[Any]) -> object:
+            async with connection:
+                return await (await connection.execute("SELECT count(*) FROM public.items")).fetchone()
+
+        with databases.database(connecting=Kind.ASYNC) as clone:
+            connection = clone.connect_async()
+            assert connection.info.backend_pid == pid
+            assert asyncio.run(ask(connection)) == (100,)
+            assert asyncio.run(ask(clone.connect_async())) == (100,)
+
+    def test_whoever_does_not_connect_gets_a_clone_nobody_was_connected_to(
+        self, databases: Databases, admin: Client
+    ) -> None:
+        pid = connected_ahead(databases)
+        with databases.database() as clone:
+            admin.execute(f"ALTER DATABASE {clone.name} RENAME TO test_other")
+            admin.execute(f"ALTER DATABASE test_other RENAME TO {clone.name}")
+        with databases.database(connecting=Kind.SYNC) as clone, clone.connect() as connection:
+            assert connection.info.backend_pid == pid
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "ALTER ROLE postgres SET work_mem = '5MB'",
+            "ALTER DATABASE {name} SET work_mem = '5MB'",
+            "ALTER ROLE postgres IN DATABASE {name} SET work_mem = '5MB'",
+        ],
+    )
+    def test_settings_are_those_of_the_moment(self, databases: Databases, admin: Client, statement: str) -> None:
+        connected_ahead(databases)
+        with databases.database(connecting=Kind.SYNC) as clone:
+            admin.execute(statement.format(name=clone.name))
+            with clone.connect() as connection:
+                assert connection.execute("SHOW work_mem").fetchone() == ("5MB",)
+            assert sessions(admin, clone) == 0
+
+    def test_what_others_set_for_themselves_does_not_matter(self, databases: Databases, admin: Client) -> None:
+        pid = connected_ahead(databases)
+        admin.execute("ALTER ROLE reader SET work_mem = '5MB'")
+        admin.execute("ALTER DATABASE template1 SET work_mem = '5MB'")
+        with databases.database(connecting=Kind.SYNC) as clone, clone.connect() as connection:
+            assert connection.info.backend_pid == pid
+
+    def test_one_that_the_server_has_ended_is_made_anew(self, databases: Databases, admin: Client) -> None:
+        pid = connected_ahead(databases)
+        admin.rows("SELECT pg_terminate_backend(%s, 10000)", (pid,))
+        with databases.database(connecting=Kind.SYNC) as clone, clone.connect() as connection:
+            assert connection.execute("SELECT count(*) FROM public.items").fetchone() == (100,)
+
+    @pytest.mark.parametrize("kind", list(Kind))
+    def test_one_that_is_not_what_is_wanted_is_ended(self, databases: Databases, admin: Client, kind: Kind) -> None:
+        pid = connected_ahead(databases, kind)
+        with databases.database(connecting=Kind.SYNC) as clone:
+            with clone.connect(options="-c work_mem=5MB") as connection:
+                assert connection.info.backend_pid != pid
+                assert connection.execute("SHOW work_mem").fetchone() == ("5MB",)
+            assert sessions(admin, clone) == 0
+
+    @pytest.mark.parametrize("kind", list(Kind))
+    def test_one_that_nobody_asks_for_is_ended(self, databases: Databases, admin: Client, kind: Kind) -> None:
+        connected_ahead(databases, kind)
+        clone = databases.take(connecting=kind)
+        assert sessions(admin, clone) == 1
+        clone.reset()
+        assert sessions(admin, clone) == 0
+        assert count(clone) == 100
+        databases.give_back(clone)
+        connected_ahead(databases, kind)
+        with databases.database(connecting=kind) as clone:
+            databases.keep(clone)
+        assert sessions(admin, clone) == 0
+
+    @pytest.mark.parametrize("drop", [True, False])
+    def test_closing_ends_it(self, control: Conninfo, seeded: Conninfo, admin: Client, drop: bool) -> None:
+        databases = Databases(control, seeded)
+        pid = connected_ahead(databases)
+        databases.close(drop=drop)
+        until(admin, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)", pid)
+        assert bool(clones_left(admin)) is not drop
+
+    def test_it_is_one_of_the_connections_the_pool_may_have(
+        self, control: Conninfo, seeded: Conninfo, admin: Client
+    ) -> None:
+        with Databases(control, seeded, Options(connections=2)) as databases:
+            connected_ahead(databases)
+            until_ready(databases)
+            assert our_connections() == 1
+        with Databases(control, seeded, Options(connections=1)) as databases:
+            databases.give_back(databases.take(connecting=Kind.SYNC))
+            until_ready(databases)
+            with databases.database(connecting=Kind.SYNC) as clone:
+                assert sessions(admin, clone) == 0
+
+    def test_a_forked_process_leaves_it_alone(self, databases: Databases) -> None:
+        pid = connected_ahead(databases)
+        with databases.database(connecting=Kind.SYNC) as clone:
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with clone.connect() as connection:
+                        status = int(connection.info.backend_pid == pid)
+                    databases.give_back(clone)
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+            with clone.connect() as connection:
+                assert connection.info.backend_pid == pid
+
+
 class TestClearing:
     def test_closing_drops_everything_but_what_is_kept(self, databases: Databases, admin: Client) -> None:
         kept = databases.take()
@@ -566,7 +703,7 @@ class TestClearing:
             assert clones_left(admin) == sorted([first.name, second.name])
             assert databases.timings.clones == 2
 
-    @pytest.mark.parametrize("connections", [0, 1, 3])
+    @pytest.mark.parametrize("connections", [0, 1, 4])
     def test_the_budget_of_connections_is_kept(self, control: Conninfo, seeded: Conninfo, connections: int) -> None:
         seen: set[int] = set()
         done = threading.Event()
@@ -590,7 +727,8 @@ class TestClearing:
         finally:
             done.set()
             watcher.join()
-        assert max(seen) == max(1, connections)
+        # One is for a clone that is handed out connected.
+        assert max(seen) == (3 if connections == 4 else 1)
         assert our_connections() == 0
 
     def test_where_connections_are_few_everybody_gets_one(self, warm_cache: Path) -> None:
@@ -734,6 +872,27 @@ def small_disk(directory: Path) -> Iterator[Path]:
         yield disk
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def connected_ahead(databases: Databases, kind: Kind = Kind.SYNC) -> int:
+    """Let the pool know what is wanted, wait until it has it, and return the process id of the server's side."""
+    databases.give_back(databases.take(connecting=kind))
+    stock = databases._pool._ledger.stock
+    while not stock.opened:
+        threading.Event().wait(0.005)
+    until_ready(databases)
+    return stock.opened[0].connection.info.backend_pid
+
+
+def sessions(admin: Client, clone: Database) -> int:
+    """How many sessions a clone has, apart from those that are just leaving."""
+    found = 0
+    for _ in range(100):
+        ((found,),) = admin.rows("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (clone.name,))
+        if found == 0:
+            break
+        admin.execute("SELECT pg_sleep(0.005)")
+    return found
 
 
 def our_connections() -> int:

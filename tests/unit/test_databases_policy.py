@@ -6,14 +6,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pg_ephemeral.databases import Options, Strategy, work
+from pg_ephemeral.databases import Kind, Options, Strategy, work
 from pg_ephemeral.databases.calm import Calm
 from pg_ephemeral.databases.choice import Choice
 from pg_ephemeral.databases.connections import explained
 from pg_ephemeral.databases.ledger import Ledger
+from pg_ephemeral.databases.opened import Opened
 from pg_ephemeral.databases.stock import QUIET, Stock, Work
 from pg_ephemeral.errors import ClientError, InvalidValue, ServerError
 
@@ -36,6 +38,11 @@ def stock(**options: int) -> Stock:
     made = Stock(Options(**options))  # type: ignore[arg-type] # the options of these tests are numbers
     made.clone_size, made.disk = SIZE, options.get("disk", 100 * SIZE)
     return made
+
+
+def opened(name: str) -> Opened:
+    connection: Any = None
+    return Opened(name=name, kind=Kind.SYNC, connection=connection, settings=b"")
 
 
 class TestOptions:
@@ -152,7 +159,7 @@ class TestStock:
         assert pool.next(waiting=1, now=0) is None
 
     def test_one_connection_is_left_for_clearing_away(self) -> None:
-        pool = stock(ready=9, connections=2)
+        pool = stock(ready=9, connections=3)
         pool.making = 1
         assert pool.next(waiting=0, now=0) is None
         pool.returned.append("a")
@@ -196,7 +203,47 @@ class TestStock:
         assert pool.next(waiting=0, now=9.0, calm=True) is None
         assert pool.next(waiting=1, now=9.0, calm=True) is Work.MAKE
         pool.returned.extend("bcd")
-        assert pool.next(waiting=0, now=9.0, calm=True) is Work.RETIRE
+        assert pool.next(waiting=0, now=9.0) is Work.RETIRE
+        assert pool.next(waiting=0, now=9.0, calm=True) is Work.DROP
+
+    def test_where_drops_do_no_harm_they_end_the_sessions_too(self) -> None:
+        pool = stock(ready=0)
+        pool.trash["a"] = SIZE
+        pool.returned.extend("bc")
+        assert pool.next(waiting=0, now=0) is Work.RETIRE
+        assert pool.next(waiting=0, now=0, calm=True) is Work.DROP
+        assert [pool.pop_unused(calm=True) for _ in range(3)] == ["b", "c", "a"]
+        pool.returned.append("d")
+        pool.making = 1
+        assert pool.next(waiting=0, now=0, calm=True) is None
+
+    def test_a_ready_one_is_connected_to_when_that_is_wanted(self) -> None:
+        pool = stock(ready=2)
+        pool.ready.append("a")
+        assert pool.next(waiting=0, now=0) is Work.MAKE
+        pool.wanted = Kind.SYNC
+        assert pool.next(waiting=0, now=0) is Work.CONNECT
+        assert pool.next(waiting=2, now=0) is Work.MAKE
+        pool.connecting = len(pool.ready)
+        pool.ready.clear()
+        assert pool.next(waiting=0, now=0) is Work.MAKE
+        pool.ready.append("b")
+        assert pool.next(waiting=0, now=0) is None
+        pool.connecting = 0
+        pool.opened.append(opened("a"))
+        assert pool.next(waiting=0, now=0) is None
+        assert pool.everything() == ["b", "a"]
+        # Who does not want it, cannot have it.
+        pool.wanted = None
+        assert pool.next(waiting=0, now=0) is Work.MAKE
+
+    @pytest.mark.parametrize("options", [{"ready": 0}, {"connections": 1}, {"connections": 0}])
+    def test_nothing_is_connected_to_ahead_without_a_pool_or_a_connection_for_it(self, options: dict[str, int]) -> None:
+        pool = stock(**options)
+        pool.ready.extend("ab")
+        pool.wanted = Kind.SYNC
+        assert pool.next(waiting=0, now=0) is None
+        assert pool.options.hands == pool.options.connections
 
     def test_without_room_it_is_dropped_until_half_is_free(self) -> None:
         pool = stock(ready=0, disk=4 * SIZE)
@@ -225,7 +272,7 @@ class TestLedger:
         threads = []
 
         def take(number: int) -> None:
-            got.append((number, ledger.take()))
+            got.append((number, ledger.take()[0]))
 
         for number in range(3):
             thread = threading.Thread(target=take, args=(number,))
@@ -268,14 +315,14 @@ class TestLedger:
         ledger.stock.ready.append("a")
         ledger.fail(ClientError("full"), ledger.begin(), calls=False)
         assert not ledger.going
-        assert ledger.take() == "a"
+        assert ledger.take() == ("a", None)
         assert ledger.going
 
     def test_a_failure_is_told_to_nobody_who_came_after_the_attempt_began(self) -> None:
         ledger = Ledger(Options())
         attempt = ledger.begin()
         got: list[str] = []
-        thread = threading.Thread(target=lambda: got.append(ledger.take()))
+        thread = threading.Thread(target=lambda: got.append(ledger.take()[0]))
         thread.start()
         with ledger.changed:
             ledger.changed.wait_for(lambda: len(ledger.waiting) == 1)
@@ -304,7 +351,7 @@ class TestLedger:
         def take() -> None:
             with ledger.changed:
                 ledger.changed.wait_for(lambda: len(ledger.waiting) == 1)
-            got.append(ledger.take())
+            got.append(ledger.take()[0])
 
         threads = [threading.Thread(target=target) for target in (interrupt, take)]
         for thread in threads:
@@ -317,10 +364,48 @@ class TestLedger:
         assert ledger.stock.taken == {"a"}
         assert not ledger.stock.ready
 
+    def test_who_wants_no_connection_gets_a_clone_without_one(self) -> None:
+        ledger = Ledger(Options())
+        ledger.stock.opened.append(opened("a"))
+        ledger.stock.ready.append("b")
+        assert ledger.take() == ("b", None)
+        name, connected = ledger.take(Kind.ASYNC)
+        assert (name, connected) == ("a", opened("a"))
+        assert ledger.stock.taken == {"a", "b"}
+
+    def test_a_connection_is_for_the_first_who_waits_and_wants_it(self) -> None:
+        ledger = Ledger(Options())
+        got: dict[Kind | None, str] = {}
+
+        def take(wanted: Kind | None) -> None:
+            got[wanted] = ledger.take(wanted)[0]
+
+        threads = [threading.Thread(target=take, args=(wanted,)) for wanted in (None, Kind.SYNC)]
+        for number, thread in enumerate(threads):
+            thread.start()
+            with ledger.changed:
+                ledger.changed.wait_for(lambda number=number: len(ledger.waiting) > number)  # type: ignore[misc]
+        ledger.stock.connecting = 1
+        ledger.connected("a", opened("a"))
+        threads[1].join()
+        assert got == {Kind.SYNC: "a"}
+        ledger.stock.making += 1
+        ledger.made("b")
+        threads[0].join()
+        assert got == {Kind.SYNC: "a", None: "b"}
+
+    def test_what_cannot_be_connected_to_is_ready_and_let_be_until_somebody_wants_it(self) -> None:
+        ledger = Ledger(Options())
+        ledger.want(Kind.SYNC)
+        ledger.stock.connecting = 1
+        ledger.connected("a", None)
+        assert (ledger.stock.wanted, ledger.stock.connecting) == (None, 0)
+        assert ledger.take(Kind.SYNC) == ("a", None)
+
     def test_what_is_kept_or_not_taken_is_not_given_back(self) -> None:
         ledger = Ledger(Options())
         ledger.stock.ready.extend(["a", "b"])
-        kept, other = ledger.take(), ledger.take()
+        kept, other = ledger.take()[0], ledger.take()[0]
         ledger.stock.kept.add(kept)
         for name in (kept, other, other, "unknown"):
             ledger.give_back(name)

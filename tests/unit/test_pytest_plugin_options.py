@@ -13,7 +13,7 @@ def _options(**given: int) -> Options:
 
 @pytest.mark.parametrize(
     ("connections", "workers", "own"),
-    [(100, 1, 3), (100, 8, 3), (100, 12, 2), (100, 25, 1), (100, 26, 0), (20, 2, 2), (20, 8, 0), (5000, 100, 3)],
+    [(100, 1, 4), (100, 8, 3), (100, 12, 2), (100, 25, 1), (100, 26, 0), (20, 2, 2), (20, 8, 0), (5000, 100, 4)],
 )
 def test_all_workers_together_leave_connections_to_tests(connections: int, workers: int, own: int):
     pool = _options().pool(worker="gw0", workers=workers, connections=connections)
@@ -31,4 +31,4 @@ def test_numbers_that_are_given_are_for_all_workers_together():
 
 def test_without_workers_everything_is_this_process_s():
     pool = _options(disk=900).pool(worker="", workers=1, connections=100)
-    assert (pool.connections, pool.disk, pool.processes, pool.prefix) == (3, 900, 1, "test")
+    assert (pool.connections, pool.disk, pool.processes, pool.prefix) == (4, 900, 1, "test")

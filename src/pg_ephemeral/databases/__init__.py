@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pg_ephemeral.databases.database import Database
 from pg_ephemeral.databases.manager import Databases
+from pg_ephemeral.databases.opened import Kind
 from pg_ephemeral.databases.options import Options, Timings
 from pg_ephemeral.postgres.clones import Strategy
 
-__all__ = ["Database", "Databases", "Options", "Strategy", "Timings"]
+__all__ = ["Database", "Databases", "Kind", "Options", "Strategy", "Timings"]

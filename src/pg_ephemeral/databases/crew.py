@@ -18,6 +18,7 @@ from pg_ephemeral.databases.calm import Calm
 from pg_ephemeral.databases.choice import Choice
 from pg_ephemeral.databases.connections import Connections, explained, is_lost
 from pg_ephemeral.databases.ledger import Ledger, Order
+from pg_ephemeral.databases.opened import Kind, Opened
 from pg_ephemeral.databases.options import Options
 from pg_ephemeral.databases.stock import Work
 from pg_ephemeral.databases.template import Template, prepare
@@ -32,9 +33,9 @@ _log = logging.getLogger(__name__)
 
 
 class Crew:
-    """As many threads as the pool may have connections, and one at least. Whatever goes wrong reaches a caller."""
+    """As many threads as the pool has connections to work on, one at least. Whatever goes wrong reaches a caller."""
 
-    def __init__(self, control: Conninfo, seeded: str, options: Options, ledger: Ledger) -> None:
+    def __init__(self, control: Conninfo, seeded: Conninfo, options: Options, ledger: Ledger) -> None:
         """Nothing is done yet."""
         self._control = control
         self._seeded = seeded
@@ -60,7 +61,7 @@ class Crew:
             self._ledger.wake()
             if self._threads:
                 return
-            for number in range(max(1, self._options.connections)):
+            for number in range(max(1, self._options.hands)):
                 thread = threading.Thread(target=self._live, name=f"pg-ephemeral-clones-{number}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -69,6 +70,8 @@ class Crew:
         """End the threads of a closed ledger, drop the databases that are ``left`` then, and disconnect."""
         for thread in self._threads:
             thread.join()
+        for opened in self._stock.opened:
+            opened.close()
         self._drop_all(left())
         self._connections.close()
 
@@ -107,6 +110,10 @@ class Crew:
             case Work.MAKE:
                 self._stock.making += 1
                 return self._make
+            case Work.CONNECT:
+                self._stock.connecting += 1
+                name, kind = self._stock.ready.popleft(), self._stock.wanted
+                return lambda: self._connect(name, kind or Kind.SYNC)
             case Work.RETIRE:
                 self._stock.cleaning += 1
                 returned = self._stock.returned.popleft()
@@ -114,8 +121,7 @@ class Crew:
             case Work.DROP:
                 self._stock.cleaning += 1
                 self._calm.dropped()
-                name = next(iter(self._stock.trash))
-                del self._stock.trash[name]
+                name = self._stock.pop_unused(calm=calm)
                 return lambda: self._discard(name)
             case None:
                 return None
@@ -123,7 +129,7 @@ class Crew:
     def _prepare(self) -> None:
         began, attempt = time.monotonic(), self._ledger.begin()
         try:
-            template = prepare(self._control, self._seeded, tablespace=self._options.tablespace)
+            template = prepare(self._control, self._seeded.database, tablespace=self._options.tablespace)
         except BaseException as error:  # noqa: BLE001 -- carried to whoever waits
             with self._changed:
                 self._preparing = False
@@ -200,6 +206,13 @@ class Crew:
         dropped = [self._dropped(name) for name in unused]
         return any(dropped)
 
+    def _connect(self, name: str, kind: Kind) -> None:
+        """Connect as whoever takes this clone would. Whether that can be done is for them to find out."""
+        opened = None
+        with self._untold(name):
+            opened = Opened.ahead(replace(self._seeded, database=name), kind)
+        self._ledger.connected(name, opened)
+
     def _answer(self, order: Order) -> None:
         try:
             assert order.call is not None  # noqa: S101 -- only calls are put among the calls
@@ -256,11 +269,11 @@ class Crew:
 
     @contextmanager
     def _untold(self, name: str) -> Iterator[None]:
-        """Nobody waits for this database to go, and whoever makes clones meets the same trouble."""
+        """Nobody waits for what is done with this database, and whoever makes clones meets the same trouble."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 -- a thread must not end by it
-            _log.debug("database %s was not cleared away: %s", name, error)
+            _log.debug("database %s was not cleared away, or not connected to: %s", name, error)
 
 
 def _names(prefix: str) -> Iterator[str]:

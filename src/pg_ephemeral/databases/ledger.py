@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from pg_ephemeral.databases.opened import Kind, Opened
 from pg_ephemeral.databases.options import Options, Timings
 from pg_ephemeral.databases.stock import Stock
 from pg_ephemeral.errors import ClientError
@@ -18,12 +19,15 @@ from pg_ephemeral.postgres.client import Client
 class Order:
     """What a caller waits for: a clone, or what ``call`` does. Once ``done`` it has a ``name`` or an ``error``.
 
-    ``since`` is how many attempts had begun when it was made: what they come to is no answer to it.
+    With ``wanted`` it may be an ``opened`` one. ``since`` is how many attempts had begun when it was made: what they
+    come to is no answer to it.
     """
 
     since: int
     call: Callable[[Client], None] | None = None
+    wanted: Kind | None = None
     name: str | None = None
+    opened: Opened | None = None
     error: BaseException | None = None
     done: bool = field(default=False)
 
@@ -49,18 +53,26 @@ class Ledger:
             self.going = True
             self.changed.notify_all()
 
-    def take(self) -> str:
-        """A clone that is ready, or else the next that is made. Raises what kept it from being made."""
+    def want(self, wanted: Kind | None) -> None:
+        """What the last who asked wants to be connected with, the next will want, too."""
+        with self.changed:
+            self.stock.wanted = wanted
+
+    def take(self, wanted: Kind | None = None) -> tuple[str, Opened | None]:
+        """A clone that is ready, or else the next that is made. Raises what kept it from being made.
+
+        For those who ``wanted`` it, there may be a connection to it, of whatever kind.
+        """
         began = time.monotonic()
         with self.changed:
             self._refuse()
             self.going = True
             self.stock.taken_at = began
-            order = Order(since=self._attempts)
-            if self.stock.ready and not self.waiting:
-                order.name = self.stock.ready.popleft()
-                self.stock.taken.add(order.name)
-                self.changed.notify_all()
+            order = Order(since=self._attempts, wanted=wanted)
+            if self.stock.opened and wanted is not None:
+                self._give(order, self.stock.opened.popleft())
+            elif self.stock.ready and not self.waiting:
+                self._give(order, self.stock.ready.popleft())
             else:
                 self._await(order, self.waiting)
             if order.name is None:
@@ -70,7 +82,7 @@ class Ledger:
             self.timings = replace(
                 known, takes=known.takes + 1, waited=known.waited + waited, longest=max(known.longest, waited)
             )
-        return order.name
+        return order.name, order.opened
 
     def call(self, do: Callable[[Client], None]) -> None:
         """Have this done on one of the pool's connections, before all other work. Raises what it raises."""
@@ -102,6 +114,14 @@ class Ledger:
         with self.changed:
             self.stock.making -= 1
             self._hand_on(name)
+
+    def connected(self, name: str, opened: Opened | None) -> None:
+        """There is a connection to this clone; None: it cannot be had, and is not tried for until somebody wants it."""
+        with self.changed:
+            self.stock.connecting -= 1
+            if opened is None:
+                self.stock.wanted = None
+            self._hand_on(opened or name)
 
     def fail(self, error: BaseException, attempt: int, *, calls: bool) -> None:
         """Tell those who waited for a clone when this attempt began, and with ``calls`` those who waited for a call.
@@ -139,18 +159,29 @@ class Ledger:
             # Interrupted: what was made for us in this moment is for somebody else.
             if order.name is not None:
                 self.stock.taken.discard(order.name)
-                self._hand_on(order.name)
+                self._hand_on(order.opened or order.name)
             elif order in queue:
                 queue.remove(order)
             raise
 
-    def _hand_on(self, name: str) -> None:
-        if self.waiting:
-            order = self.waiting.popleft()
-            order.name, order.done = name, True
-            self.stock.taken.add(name)
+    def _hand_on(self, clone: str | Opened) -> None:
+        """To whoever has waited longest, of those who may have it."""
+        for order in self.waiting:
+            if isinstance(clone, str) or order.wanted is not None:
+                self.waiting.remove(order)
+                self._give(order, clone)
+                return
+        if isinstance(clone, str):
+            self.stock.ready.append(clone)
         else:
-            self.stock.ready.append(name)
+            self.stock.opened.append(clone)
+        self.changed.notify_all()
+
+    def _give(self, order: Order, clone: str | Opened) -> None:
+        order.opened = None if isinstance(clone, str) else clone
+        order.name = clone if isinstance(clone, str) else clone.name
+        order.done = True
+        self.stock.taken.add(order.name)
         self.changed.notify_all()
 
 

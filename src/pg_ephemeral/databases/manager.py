@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Self
 
 from pg_ephemeral.databases.database import Database
+from pg_ephemeral.databases.opened import Kind, Opened
 from pg_ephemeral.databases.options import Options, Timings
 from pg_ephemeral.databases.pool import Pool
 from pg_ephemeral.postgres import clones
@@ -40,12 +41,12 @@ class Databases:
         self.close()
 
     @contextmanager
-    def database(self, *, read_only: bool = False) -> Iterator[Database]:
-        """A clone for the block; with ``read_only`` the one that everybody shares. Raises as ``take`` does."""
+    def database(self, *, read_only: bool = False, connecting: Kind | None = None) -> Iterator[Database]:
+        """A clone for the block; with ``read_only`` the one that everybody shares. Otherwise as ``take``."""
         if read_only:
             yield self.shared()
             return
-        taken = self.take()
+        taken = self.take(connecting=connecting)
         try:
             yield taken
         finally:
@@ -55,18 +56,24 @@ class Databases:
         """Begin to make clones in the background, before the first is asked for."""
         self._live().start()
 
-    def take(self) -> Database:
+    def take(self, *, connecting: Kind | None = None) -> Database:
         """A clone for the caller alone, until it is given back.
+
+        A caller who is ``connecting`` next may get one that is connected to already. That connection is what
+        ``connect``, or ``connect_async``, returns the first time; until then it is in the way of who drops or copies
+        the clone.
 
         Raises ``ClientError`` when none can be made, and ``ServerError`` when the server is gone.
         """
-        return self._handle(self._live().take(), read_only=False)
+        name, opened = self._live().take_for(connecting)
+        return self._handle(name, read_only=False, opened=opened)
 
     def give_back(self, database: Database) -> None:
         """Done with this clone: its connections are ended and it is dropped, in the background.
 
         Nothing happens to one that is kept, shared, or not this process's.
         """
+        database.disconnect()
         if not database.read_only:
             self._live().give_back(database.name)
 
@@ -96,8 +103,9 @@ class Databases:
         """
         self._live().close(drop=drop)
 
-    def _handle(self, name: str, *, read_only: bool) -> Database:
-        return Database(replace(self._seeded, database=name), read_only=read_only, reset=self._reset)
+    def _handle(self, name: str, *, read_only: bool, opened: Opened | None = None) -> Database:
+        conninfo = replace(self._seeded, database=name)
+        return Database(conninfo, read_only=read_only, reset=self._reset, opened=opened)
 
     def _reset(self, database: Database) -> None:
         self._live().replace(database.name, read_only=database.read_only)
@@ -111,4 +119,4 @@ class Databases:
         return self._pool
 
     def _new_pool(self) -> Pool:
-        return Pool(self._control, self._seeded.database, self.options)
+        return Pool(self._control, self._seeded, self.options)

@@ -18,8 +18,9 @@ class Options:
     """How clones are made and kept ready. Raises ``InvalidValue`` for numbers below their least, and long prefixes.
 
     ``ready`` is how many clones are kept ready in the background; with 0 they are made on demand. ``strategy`` None
-    lets the pool find the fastest. ``connections`` is how many connections to the server the pool has at most; with 0
-    it has one at a time, none when it has nothing to do, and clears away only for room. ``disk`` is how many bytes the
+    lets the pool find the fastest. ``connections`` is how many connections to the server the pool has at most, of
+    which one is kept for a clone that is handed out connected; with 0 it has one at a time, none when it has nothing to
+    do, and clears away only for room. ``disk`` is how many bytes the
     clones may have that nobody uses, ready or done with; None derives it from the free disk, which is shared with the
     pools of so many ``processes``, this one included. Names are ``<prefix>_<token of this process>_<number>``.
     ``tablespace`` is the name of one to make clones in, such as one in memory; None leaves them where the seeded
@@ -28,7 +29,7 @@ class Options:
 
     ready: int = 2
     strategy: Strategy | None = None
-    connections: int = 3
+    connections: int = 4
     disk: int | None = None
     prefix: str = "test"
     tablespace: str | None = None
@@ -47,6 +48,16 @@ class Options:
         if self.tablespace is not None:
             identifier(self.tablespace, what="tablespace")
         bounded(self.prefix, what="prefix of database names", least=1, most=_PREFIX_BYTES)
+
+    @property
+    def connects(self) -> bool:
+        """Whether a clone may be connected to before it is handed out."""
+        return self.ready > 0 and self.connections > 1
+
+    @property
+    def hands(self) -> int:
+        """How many connections are left for work; with 0 there is one at a time."""
+        return self.connections - 1 if self.connects else self.connections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

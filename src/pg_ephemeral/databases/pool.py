@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pg_ephemeral.databases import work
 from pg_ephemeral.databases.crew import Crew
 from pg_ephemeral.databases.ledger import Ledger
+from pg_ephemeral.databases.opened import Kind, Opened
 from pg_ephemeral.databases.options import Options, Timings
 from pg_ephemeral.postgres.client import Client
 from pg_ephemeral.postgres.conninfo import Conninfo
@@ -16,7 +17,7 @@ from pg_ephemeral.postgres.conninfo import Conninfo
 class Pool:
     """Safe for several threads; of no use to a process that was forked from its own, ``pid``."""
 
-    def __init__(self, control: Conninfo, seeded: str, options: Options) -> None:
+    def __init__(self, control: Conninfo, seeded: Conninfo, options: Options) -> None:
         """Nothing is done yet."""
         self.pid = os.getpid()
         self._ledger = Ledger(options)
@@ -30,7 +31,14 @@ class Pool:
         """A fresh clone for the caller alone. Raises ``ClientError``, and ``ServerError`` when the server is gone."""
         self._crew.start()
         self._crew.look_alive()
-        return self._ledger.take()
+        return self._ledger.take()[0]
+
+    def take_for(self, wanted: Kind | None) -> tuple[str, Opened | None]:
+        """The same for a caller who ``wanted`` such a connection: maybe with one, of the kind that was wanted last."""
+        self._ledger.want(wanted)
+        self._crew.start()
+        self._crew.look_alive()
+        return self._ledger.take(wanted)
 
     def give_back(self, name: str) -> None:
         """The caller is done with this one; it goes when there is time. Returns at once."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from pg_ephemeral.databases.opened import Kind, Opened
 from pg_ephemeral.databases.options import Options
 
 #: How many seconds without a taker make a good time to drop what is done with, where a drop slows copies down.
@@ -20,9 +21,10 @@ _UNRETIRED: Final = 16
 
 
 class Work(Enum):
-    """What a thread of the pool can do: make a clone, end the sessions of one that is done with, or drop one."""
+    """What a thread of the pool can do: make a clone, connect to one, end the sessions of a used one, or drop one."""
 
     MAKE = auto()
+    CONNECT = auto()
     RETIRE = auto()
     DROP = auto()
 
@@ -37,6 +39,10 @@ class Stock:
     disk: int = 0
     #: Ready to be taken.
     ready: deque[str] = field(default_factory=deque)
+    #: The same, with a connection, for those who want one. Nobody else gets one of these: to connect can leave traces.
+    opened: deque[Opened] = field(default_factory=deque)
+    #: What the last who asked wants to be connected with; None: nothing, or that cannot be had.
+    wanted: Kind | None = None
     #: In the hands of callers.
     taken: set[str] = field(default_factory=set)
     #: Exempt from dropping.
@@ -48,6 +54,7 @@ class Stock:
     #: What could not be dropped; tried again at the end.
     stuck: list[str] = field(default_factory=list)
     making: int = 0
+    connecting: int = 0
     cleaning: int = 0
     #: When somebody last took a database.
     taken_at: float = 0.0
@@ -56,21 +63,35 @@ class Stock:
     def next(self, *, waiting: int, now: float, makes: bool = True, calm: bool = False) -> Work | None:
         """What to begin now, for ``waiting`` callers, or None.
 
-        No clone unless this ``makes`` any; and when all is there that is wanted, a drop if that keeps ``calm``.
+        No clone unless this ``makes`` any; and when all is there that is wanted, a drop if that keeps ``calm``. Where
+        it does, sessions are left to the drop to end, which is cheaper than to end them first.
         """
         crowded = len(self.returned) > _UNRETIRED and self.cleaning == 0
-        if makes and not crowded and self._wants_clone(waiting):
-            return Work.MAKE
-        if self.cleaning >= max(1, self.options.connections - 1):
+        if makes and not crowded:
+            if waiting == 0 and self._wants_connection():
+                return Work.CONNECT
+            if self._wants_clone(waiting):
+                return Work.MAKE
+        if self.cleaning >= self._at_once:
             return None
         # Where connections are few, whoever tests needs them more than what is to be cleared away.
-        spare = self.options.connections > 0 or self._over_budget()
-        if self.returned and (crowded or (waiting == 0 and spare)):
+        full = self._over_budget()
+        spare = self.options.connections > 0 or full
+        if calm and spare and waiting == 0 and self.making == 0 and (self.returned or self.trash):
+            return Work.DROP
+        if self.returned and (crowded or (waiting == 0 and spare and (full or not calm))):
             return Work.RETIRE
-        idle = calm and waiting == 0 and self.making == 0
-        if self.trash and (idle or self._over_budget() or self.quiet_in(now) == 0):
+        if self.trash and (full or self.quiet_in(now) == 0):
             return Work.DROP
         return None
+
+    def pop_unused(self, *, calm: bool) -> str:
+        """What to drop when ``next`` says so."""
+        if calm and self.returned:
+            return self.returned.popleft()
+        name = next(iter(self.trash))
+        del self.trash[name]
+        return name
 
     def quiet_in(self, now: float) -> float | None:
         """In how many seconds there may be something to drop; None when there is nothing."""
@@ -78,20 +99,31 @@ class Stock:
 
     def everything(self) -> list[str]:
         """What is to be dropped at the end."""
-        return [*self.ready, *(self.taken - self.kept), *self.returned, *self.trash, *self.stuck]
+        opened = (one.name for one in self.opened)
+        return [*self.ready, *opened, *(self.taken - self.kept), *self.returned, *self.trash, *self.stuck]
+
+    @property
+    def _at_once(self) -> int:
+        """How many clones are made at a time, and how many cleared away."""
+        return max(1, self.options.hands - 1)
+
+    def _wants_connection(self) -> bool:
+        wanted = self.options.connects and self.wanted is not None
+        return wanted and bool(self.ready) and not self.opened and self.connecting == 0
 
     def _wants_clone(self, waiting: int) -> bool:
-        if self.making >= max(1, self.options.connections - 1):
+        if self.making >= self._at_once:
             return False
-        if len(self.ready) + self.making < waiting:
+        made = len(self.ready) + self.making
+        if made < waiting:
             return True
         # Beyond what callers wait for, only what there is room for.
-        return len(self.ready) + self.making - waiting < self.options.ready and self._used() + self.clone_size <= (
-            self.disk
-        )
+        if self.wanted is not None:
+            made += len(self.opened) + self.connecting
+        return made - waiting < self.options.ready and self._used() + self.clone_size <= self.disk
 
     def _used(self) -> int:
-        idle = len(self.ready) + self.making + len(self.returned)
+        idle = len(self.ready) + len(self.opened) + self.connecting + self.making + len(self.returned)
         return idle * self.clone_size + sum(self.trash.values())
 
     def _over_budget(self) -> bool:

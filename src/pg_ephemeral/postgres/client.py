@@ -266,3 +266,32 @@ def _mapped() -> Iterator[None]:
             sqlstate=error.sqlstate,
             detail=detail or (None if said.message_primary else rest) or None,
         ) from error
+
+
+#: Named in full: a session's ``search_path`` may have something else in front.
+_SESSION_SETTINGS: Final = b"""
+    SELECT pg_catalog.concat(pg_catalog.string_agg(pg_catalog.concat_ws(' ', setdatabase, setrole, setconfig), ';'))
+    FROM pg_catalog.pg_db_role_setting
+    WHERE (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
+           (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+      AND (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
+           (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user))
+"""
+
+
+def session_settings(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bytes | None:
+    """What the server sets for new sessions like this one, of its role or database; None when the connection is lost.
+
+    psycopg is not told: it would count the statement, or begin a transaction.
+    """
+    import psycopg
+
+    try:
+        return connection.pgconn.exec_(_SESSION_SETTINGS).get_value(0, 0)
+    except psycopg.Error:
+        return None
+
+
+def hang_up(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Close a connection of either kind; does nothing the second time."""
+    connection.pgconn.finish()

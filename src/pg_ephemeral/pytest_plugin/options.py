@@ -17,7 +17,7 @@ from pg_ephemeral.errors import PgEphemeralError
 
 #: A quarter of a server's connections is for making databases; this many for a worker at most. Both unless told.
 _CONNECTIONS_PART = 4
-_CONNECTIONS_MOST = 3
+_CONNECTIONS_MOST = 4
 
 _MB = 1_000_000
 
