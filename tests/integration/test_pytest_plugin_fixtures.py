@@ -46,6 +46,128 @@ def test_names():
     assert "6 databases, waited for" in said
 
 
+#: Waits until a clone is ready that is connected to, and knows who is.
+AHEAD = """
+import asyncio
+import time
+
+import pytest
+from pg_ephemeral.databases import Kind
+from pg_ephemeral.pytest_plugin.connections import async_connection, connection
+
+KINDS = {Kind.SYNC: connection, Kind.ASYNC: async_connection}
+
+@pytest.fixture
+def ahead(_pg_use, request):
+    kind = request.node.get_closest_marker("kind").args[0]
+    with _pg_use.lent(request, connecting=kind) as database, KINDS[kind](database):
+        pass
+    stock = _pg_use._databases._pool._ledger.stock
+    while not any(one.kind is kind for one in stock.opened):
+        time.sleep(0.005)
+    return stock.opened[0].connection.info.backend_pid
+
+def sessions(pg_server, name):
+    with pg_server.connect(dbname="postgres") as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+        return connection.execute(query, (name,)).fetchone()[0]
+"""
+
+
+@pytest.mark.parametrize("kind", ["SYNC", "ASYNC"])
+def test_a_connection_is_made_before_the_test_that_asks_for_it(suite: Suite, kind: str):
+    fixture = {"SYNC": "pg_connection", "ASYNC": "pg_async_connection"}[kind]
+    suite.write(
+        conftest=AHEAD,
+        test_it=f"""
+import pytest
+from pg_ephemeral.databases import Kind
+
+pytestmark = pytest.mark.kind(Kind.{kind})
+
+@pytest.fixture
+def mine({fixture}):
+    return {fixture}
+
+@pytest.mark.parametrize("number", range(2))
+def test_alone(ahead, {fixture}, number):
+    assert {fixture}.info.backend_pid == ahead
+
+def test_before_its_database(ahead, {fixture}, pg_database, pg_url):
+    assert {fixture}.info.backend_pid == ahead
+    assert {fixture}.info.dbname == pg_database.name
+
+def test_after_its_database(ahead, pg_database, {fixture}):
+    assert {fixture}.info.backend_pid == ahead
+
+def test_within_another(ahead, mine):
+    assert mine.info.backend_pid == ahead
+""",
+        pytest_ini="[pytest]\nmarkers = kind\n",
+    )
+    assert "5 passed" in suite.passed()
+
+
+def test_a_database_that_others_have_first_has_no_session(suite: Suite):
+    copying = """
+import pytest
+from conftest import sessions
+from pg_ephemeral.databases import Kind
+
+pytestmark = pytest.mark.kind(Kind.SYNC)
+
+@pytest.fixture
+def copy(pg_server, pg_database):
+    assert sessions(pg_server, pg_database.name) == 0
+
+"""
+    suite.write(
+        conftest=AHEAD,
+        test_between=f"""{copying}
+def test_one(ahead, copy, pg_connection):
+    assert pg_connection.info.backend_pid != ahead
+
+def test_two(ahead, pg_database, copy, pg_connection):
+    assert pg_connection.info.backend_pid != ahead
+
+@pytest.fixture
+def both(copy, pg_connection):
+    return pg_connection
+
+def test_three(ahead, both):
+    assert both.info.backend_pid != ahead
+
+def test_four(ahead, pg_database, pg_server):
+    assert sessions(pg_server, pg_database.name) == 0
+
+def test_five(ahead, request, pg_server):
+    pg_database = request.getfixturevalue("pg_database")
+    assert sessions(pg_server, pg_database.name) == 0
+
+@pytest.fixture
+def asking(request, pg_server):
+    assert sessions(pg_server, request.getfixturevalue("pg_database").name) == 0
+
+def test_six(ahead, asking, pg_connection):
+    assert pg_connection.info.backend_pid != ahead
+""",
+        test_overridden=f"""{copying}
+@pytest.fixture
+def pg_database(pg_server, pg_database):
+    assert sessions(pg_server, pg_database.name) == 0
+    return pg_database
+
+def test_one(ahead, pg_connection):
+    assert pg_connection.info.backend_pid != ahead
+
+def test_two(ahead, pg_database, pg_connection):
+    assert pg_connection.info.backend_pid != ahead
+""",
+        pytest_ini="[pytest]\nmarkers = kind\n",
+    )
+    assert "8 passed" in suite.passed()
+
+
 @pytest.mark.parametrize("scope", ["class", "module", "session"])
 def test_wider_scopes_share_a_database_within_them_alone(suite: Suite, scope: str):
     test = f"""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pytest
 
 from pg_ephemeral.pytest_plugin.fixtures import (
+    _pg_connecting,
+    _pg_connecting_async,
     _pg_transaction_database,
     _pg_use,
     pg_async_connection,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from pg_ephemeral.pytest_plugin.report import RunReport
 
 __all__ = [
+    "_pg_connecting",
+    "_pg_connecting_async",
     "_pg_transaction_database",
     "_pg_use",
     "pg_async_connection",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pg_ephemeral.databases import Database
-from pg_ephemeral.postgres import client
 from pg_ephemeral.pytest_plugin.options import clear
 
 if TYPE_CHECKING:
@@ -38,9 +37,13 @@ def async_connection(
     """An asynchronous connection, made in a thread of its own, for a fixture does not know what will run the test."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         with clear():
-            connected = thread.submit(client.connect_async, database.conninfo, autocommit=autocommit).result()
+            connected = thread.submit(database.connect_async).result()
         try:
-            thread.submit(lambda: asyncio.run(connected.set_isolation_level(isolation_level))).result()
+            # A loop takes longer to make than what there is to do in it.
+            if not autocommit:
+                thread.submit(lambda: asyncio.run(connected.set_autocommit(autocommit))).result()
+            if isolation_level is not None:
+                thread.submit(lambda: asyncio.run(connected.set_isolation_level(isolation_level))).result()
             yield connected
         finally:
             thread.submit(lambda: asyncio.run(connected.close())).result()

@@ -72,10 +72,14 @@ def postgresql(process_fixture_name: str, dbname: str | None = None, isolation_l
     @pytest.fixture
     def postgresql_fixture(request: pytest.FixtureRequest) -> Iterator[psycopg.Connection[Any]]:
         """A connection to a clone."""
+        from pg_ephemeral.databases import Kind
         from pg_ephemeral.pytest_plugin.connections import connection
 
         process: Process = request.getfixturevalue(process_fixture_name)
-        with process.use.lent(request, process.source) as database, connection(database, autocommit=False) as connected:
+        with (
+            process.use.lent(request, process.source, connecting=Kind.SYNC) as database,
+            connection(database, autocommit=False) as connected,
+        ):
             connected.isolation_level = isolation_level
             yield connected
 
@@ -88,11 +92,12 @@ def postgresql_async(process_fixture_name: str, dbname: str | None = None, isola
     @pytest.fixture
     def postgresql_async_fixture(request: pytest.FixtureRequest) -> Iterator[psycopg.AsyncConnection[Any]]:
         """A connection to a clone."""
+        from pg_ephemeral.databases import Kind
         from pg_ephemeral.pytest_plugin.connections import async_connection
 
         process: Process = request.getfixturevalue(process_fixture_name)
         with (
-            process.use.lent(request, process.source) as database,
+            process.use.lent(request, process.source, connecting=Kind.ASYNC) as database,
             async_connection(database, autocommit=False, isolation_level=isolation_level) as connected,
         ):
             yield connected

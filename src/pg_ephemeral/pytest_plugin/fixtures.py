@@ -46,7 +46,9 @@ def pg_server(_pg_use: Use) -> PgServer:
 @pytest.fixture
 def pg_database(request: pytest.FixtureRequest, _pg_use: Use) -> Iterator[Database]:
     """A database of this test's own: a clone of the seeded one, to do with as it likes."""
-    with _pg_use.lent(request) as database:
+    from pg_ephemeral.pytest_plugin.connecting import next_connects
+
+    with _pg_use.lent(request, connecting=next_connects(request, _pg_use)) as database:
         yield database
 
 
@@ -103,7 +105,26 @@ def pg_url_session(pg_database_session: Database) -> str:
 
 
 @pytest.fixture
-def pg_connection(pg_database: Database) -> Iterator[psycopg.Connection[Any]]:
+def _pg_connecting(request: pytest.FixtureRequest, _pg_use: Use) -> Iterator[None]:
+    from pg_ephemeral.databases import Kind
+    from pg_ephemeral.pytest_plugin.connecting import announced
+
+    with announced(request, _pg_use, Kind.SYNC):
+        yield
+
+
+@pytest.fixture
+def _pg_connecting_async(request: pytest.FixtureRequest, _pg_use: Use) -> Iterator[None]:
+    from pg_ephemeral.databases import Kind
+    from pg_ephemeral.pytest_plugin.connecting import announced
+
+    with announced(request, _pg_use, Kind.ASYNC):
+        yield
+
+
+# The order of arguments counts: what is to come is announced before the database is taken.
+@pytest.fixture
+def pg_connection(_pg_connecting: None, pg_database: Database) -> Iterator[psycopg.Connection[Any]]:
     """A psycopg connection to pg_database, in autocommit mode."""
     with _connected(pg_database) as connection:
         yield connection
@@ -132,7 +153,7 @@ def pg_connection_session(pg_database_session: Database) -> Iterator[psycopg.Con
 
 @pytest.fixture
 def pg_async_connection(
-    request: pytest.FixtureRequest, pg_database: Database
+    request: pytest.FixtureRequest, _pg_connecting_async: None, pg_database: Database
 ) -> Iterator[psycopg.AsyncConnection[Any]]:
     """An asynchronous psycopg connection to pg_database, in autocommit mode, whatever runs the test."""
     from pg_ephemeral.pytest_plugin.connections import async_connection, check_runner

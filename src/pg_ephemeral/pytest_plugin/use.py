@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pg_ephemeral.databases import Database, Databases
+from pg_ephemeral.databases import Database, Databases, Kind
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.errors import PgEphemeralError, ServerError
 from pg_ephemeral.postgres.conninfo import Conninfo
@@ -56,18 +56,26 @@ class Use:
         self._loans: list[Loan] = []
         self._waits: list[float] = []
         self._kept: dict[str, KeptDatabase] = {}
+        #: What fixtures tell each other: how the next to be set up connects.
+        self.connecting: Kind | None = None
         self._log = None if server.log_file is None else LogPart.from_here(server.log_file)
 
     @contextmanager
     def lent(
-        self, request: pytest.FixtureRequest, source: Databases | None = None, *, lasting: bool = True
+        self,
+        request: pytest.FixtureRequest,
+        source: Databases | None = None,
+        *,
+        lasting: bool = True,
+        connecting: Kind | None = None,
     ) -> Iterator[Database]:
         """A clone for the fixture's scope: of ``source``, made by ``prepared``, or of the seeded database.
 
-        It is given back afterwards, unless it is kept for a test that failed.
+        With ``connecting`` that is what is done with it next. It is given back afterwards, unless it is kept for a test
+        that failed.
         """
         databases = source or self._databases
-        database = self._take(databases)
+        database = self._take(databases, connecting)
         try:
             with self._noted(request, database, databases, lasting=lasting):
                 yield database
@@ -158,10 +166,10 @@ class Use:
         finally:
             self._loans.remove(loan)
 
-    def _take(self, databases: Databases) -> Database:
+    def _take(self, databases: Databases, connecting: Kind | None = None) -> Database:
         began = time.perf_counter()
         with self._explained():
-            database = databases.take()
+            database = databases.take(connecting=connecting)
         self._waits.append(time.perf_counter() - began)
         return database
 
