@@ -32,7 +32,7 @@ from pathlib import Path
 
 from pg_ephemeral import Definition, Server, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
-from pg_ephemeral.databases import Databases, Options
+from pg_ephemeral.databases import Databases, Kind, Options
 from pg_ephemeral.postgres import account, binaries, client, clones
 
 TABLES = (5, 150)
@@ -166,7 +166,7 @@ def ours(server: Server, options: Options, length: float, tests: int) -> Result:
     with Databases(server.control, server.conninfo, options) as databases:
         for _ in range(tests):
             asked = time.perf_counter()
-            database = databases.take()
+            database = databases.take(connecting=Kind.SYNC)
             handed.append(time.perf_counter() - asked)
             connection = database.connect()
             waits.append(time.perf_counter() - asked)
