@@ -1,6 +1,7 @@
 """How long a test waits for a database of its own, beside what others do on the same machine.
 
-    python benchmarks/per_test_database.py [--tests N] [--peer PYTHON] [--directory DIRECTORY]
+    python benchmarks/per_test_database.py [--tests N] [--tables N …] [--lengths SECONDS …]
+                                           [--peer PYTHON] [--directory DIRECTORY]
 
 * **pool**: ``Databases`` as it comes: clones are made in the background.
 * **no pool**: ``Databases`` with ``ready=0``: a clone is made when it is asked for.
@@ -9,7 +10,9 @@
   that has it (``python -m venv peer && peer/bin/pip install pytest-postgresql 'psycopg[binary]'``); without one this
   line is left out.
 
-A wait ends when the test is connected; ``handed`` is how long the median test waited for the database alone. ``all`` is
+Two that wait for a copy, no pool and plain, have their tests in turns, for a machine that others use is not the same a
+minute later. A wait ends when the test is connected; ``handed`` is how long the median test waited for the database
+alone. ``all`` is
 set-up and teardown: the time that is not the test's own, from the first wait to the end of the clearing away. Ours ends
 with the server, which removes what is left, and ``end`` is this part of it; of pytest-postgresql starting and stopping
 the server are left out. Creating and deleting files depends on what was deleted before, on some disks for minutes: on
@@ -19,16 +22,20 @@ those give ``--directory`` in memory, or take the figures for what they are.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
 
 from pg_ephemeral import Definition, Server, boot
 from pg_ephemeral.backends.embedded import EmbeddedBackend
@@ -37,6 +44,18 @@ from pg_ephemeral.postgres import account, binaries, client, clones
 
 TABLES = (5, 150)
 LENGTHS = (0.05, 0.0)
+
+#: How many tests of one way before it is another one's turn.
+_TURN = 10
+
+_POOL = Options()
+
+#: Connects to the database that was taken.
+Connect: TypeAlias = Callable[[], psycopg.Connection[Any]]
+#: Takes a database for one test.
+Take: TypeAlias = Callable[[], AbstractContextManager[Connect]]
+#: A way to have databases, on a server of its own.
+Way: TypeAlias = Callable[[Server], AbstractContextManager[Take]]
 
 _PEER = """
 import json, os, pathlib
@@ -111,14 +130,16 @@ class Result:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tests", type=int, default=200)
+    arguments.add_argument("--tables", type=int, nargs="+", default=TABLES)
+    arguments.add_argument("--lengths", type=float, nargs="+", default=LENGTHS, help="of a test, in seconds")
     arguments.add_argument("--peer", type=Path)
     arguments.add_argument("--directory", type=Path, help="where everybody's data is")
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.directory) as name:
         scratch = Path(name)
         os.environ["PG_EPHEMERAL_CACHE_DIR"] = str(scratch / "cache")
-        for tables in TABLES:
-            for length in LENGTHS:
+        for tables in chosen.tables:
+            for length in chosen.lengths:
                 print(f"{tables} tables, {chosen.tests} tests of {length * 1000:.0f} ms; times in ms", flush=True)
                 heads = ("handed", "wait p50", "p95", "max", "all / test", "end / test")
                 print(" " * 22 + "".join(f"{head:>12}" for head in heads), flush=True)
@@ -126,27 +147,56 @@ def main() -> None:
 
 
 def compare(scratch: Path, tables: int, length: float, tests: int, peer: Path | None) -> None:
-    variants: dict[str, Callable[[Server], Result]] = {
-        "pool": lambda server: ours(server, Options(), length, tests),
-        "no pool": lambda server: ours(server, Options(ready=0), length, tests),
-        "plain": lambda server: plain(server, length, tests),
-    }
-    results = {}
-    for name, run in variants.items():
-        with booted(tables) as server:
-            done = run(server)
-            began = time.perf_counter()
-        end = time.perf_counter() - began
-        results[name] = replace(done, total=done.total + end, end=end)
-        print(results[name].row(name), flush=True)
+    results = in_turns(tables, length, tests, {"pool": pool})
+    results |= in_turns(tables, length, tests, {"no pool": no_pool, "plain": plain})
+    for name, result in results.items():
+        print(result.row(name), flush=True)
+    beside = statistics.median(results["no pool"].waits) / statistics.median(results["plain"].waits)
+    print(f"  a wait without the pool is {beside:.2f}x of plain", flush=True)
     if peer is None:
         print("  pytest-postgresql: not compared; see --help")
         return
     theirs = pytest_postgresql(scratch, peer, tables, length, tests)
     print(theirs.row("pytest-postgresql"), flush=True)
-    gain = theirs.total / results["pool"].total
-    beside = statistics.median(results["no pool"].waits) / statistics.median(results["plain"].waits)
-    print(f"  the pool is {gain:.0f}x better in all; a wait without it is {beside:.2f}x of plain", flush=True)
+    print(f"  the pool is {theirs.total / results['pool'].total:.1f}x better in all", flush=True)
+
+
+def in_turns(tables: int, length: float, tests: int, ways: Mapping[str, Way]) -> dict[str, Result]:
+    """Each way has a server of its own, and ``_TURN`` tests before it is the next one's turn."""
+    results = {}
+    with ExitStack() as stack:
+        lent = {}
+        for name, way in ways.items():
+            ending = stack.enter_context(ExitStack())
+            server = ending.enter_context(booted(tables))
+            lent[name] = (ending, ending.enter_context(way(server)), Result(waits=[], handed=[], total=0.0))
+        for number in range(tests):
+            if number % _TURN:
+                continue
+            for name, (ending, take, so_far) in lent.items():
+                lent[name] = (ending, take, run(take, so_far, length, min(_TURN, tests - number)))
+        for name, (ending, _, result) in lent.items():
+            began = time.perf_counter()
+            ending.close()
+            end = time.perf_counter() - began
+            results[name] = replace(result, total=result.total + end, end=end)
+    return results
+
+
+def run(take: Take, result: Result, length: float, tests: int) -> Result:
+    """So many tests more."""
+    waits, handed = [*result.waits], [*result.handed]
+    began = time.perf_counter()
+    for _ in range(tests):
+        asked = time.perf_counter()
+        with take() as connect:
+            handed.append(time.perf_counter() - asked)
+            connection = connect()
+            waits.append(time.perf_counter() - asked)
+            time.sleep(length)
+            connection.close()
+    total = result.total + time.perf_counter() - began - tests * length
+    return replace(result, waits=waits, handed=handed, total=total)
 
 
 @contextmanager
@@ -160,27 +210,27 @@ def schema(tables: int) -> str:
     return "".join(_TABLE.format(name=f"t{number}") for number in range(tables))
 
 
-def ours(server: Server, options: Options, length: float, tests: int) -> Result:
-    waits, handed = [], []
-    began = time.perf_counter()
+@contextmanager
+def pool(server: Server, options: Options = _POOL) -> Iterator[Take]:
     with Databases(server.control, server.conninfo, options) as databases:
-        for _ in range(tests):
-            asked = time.perf_counter()
-            database = databases.take(connecting=Kind.SYNC)
-            handed.append(time.perf_counter() - asked)
-            connection = database.connect()
-            waits.append(time.perf_counter() - asked)
-            time.sleep(length)
-            connection.close()
-            databases.give_back(database)
+
+        @contextmanager
+        def take() -> Iterator[Connect]:
+            with databases.database(connecting=Kind.SYNC) as database:
+                yield database.connect
+
+        yield take
         # The server goes next, and with it what is left.
         databases.close(drop=False)
-    return Result(waits=waits, handed=handed, total=time.perf_counter() - began - tests * length)
 
 
-def plain(server: Server, length: float, tests: int) -> Result:
-    control = server.control
-    with client.connect(replace(control, database="template1")) as admin:
+def no_pool(server: Server) -> AbstractContextManager[Take]:
+    return pool(server, Options(ready=0))
+
+
+@contextmanager
+def plain(server: Server) -> Iterator[Take]:
+    with client.connect(replace(server.control, database="template1")) as admin:
         admin.execute(f"CREATE DATABASE plain TEMPLATE {server.conninfo.database}")
         clones.seal(admin, "plain")
         origin = clones.source(admin, "plain")
@@ -191,18 +241,16 @@ def plain(server: Server, length: float, tests: int) -> Result:
             clones.create(admin, f"try_{len(took)}_{strategy}_{asked}", origin, strategy)
             took[strategy] = min(took.get(strategy, 1e9), time.perf_counter() - asked)
         fastest = min(took, key=lambda strategy: took[strategy])
-        waits, handed = [], []
-        began = time.perf_counter()
-        for number in range(tests):
-            asked = time.perf_counter()
-            clones.create(admin, f"plain_{number}", origin, fastest)
-            handed.append(time.perf_counter() - asked)
-            connection = client.connect_raw(replace(server.conninfo, database=f"plain_{number}"), autocommit=True)
-            waits.append(time.perf_counter() - asked)
-            time.sleep(length)
-            connection.close()
-            clones.drop(admin, f"plain_{number}")
-        return Result(waits=waits, handed=handed, total=time.perf_counter() - began - tests * length)
+        numbers = itertools.count()
+
+        @contextmanager
+        def take() -> Iterator[Connect]:
+            name = f"plain_{next(numbers)}"
+            clones.create(admin, name, origin, fastest)
+            yield lambda: client.connect_raw(replace(server.conninfo, database=name), autocommit=True)
+            clones.drop(admin, name)
+
+        yield take
 
 
 def pytest_postgresql(scratch: Path, python: Path, tables: int, length: float, tests: int) -> Result:
