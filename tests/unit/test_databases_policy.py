@@ -120,7 +120,7 @@ class TestCalm:
 
     def test_a_busy_machine_and_another_strategy_are_no_reason(self) -> None:
         calm = self._measured()
-        for seconds in (2.0, 2.5, 7.0, 1.0, 2.0, 2.5):
+        for seconds in (2.0, 2.5, 50.0, 1.0, 2.0, 2.5):
             calm.copied(Strategy.FILE_COPY, seconds)
             calm.copied(Strategy.WAL_LOG, 50.0)
             assert calm.lets_drop
@@ -175,6 +175,7 @@ class TestStock:
         pool = stock(ready=1)
         pool.returned.extend(map(str, range(20)))
         assert pool.next(waiting=1, now=0) is Work.RETIRE
+        assert pool.next(waiting=1, now=0, calm=True) is Work.DROP
 
     def test_nothing_is_dropped_until_it_is_quiet(self) -> None:
         pool = stock(ready=0)

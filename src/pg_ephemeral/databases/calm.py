@@ -14,6 +14,9 @@ from pg_ephemeral.postgres.clones import Strategy
 _MEASURE: Final = 3
 _SLOWER: Final = 3.0
 
+#: A copy counts as at most so many times as long: one that took a second, on a busy machine, is no measure.
+_COUNTED: Final = 2 * _SLOWER
+
 #: How much the latest copy counts in the mean.
 _LATEST: Final = 0.2
 
@@ -38,7 +41,7 @@ class Calm:
         if not self._among_drops:
             peace.append(seconds)
         elif peace and self._slower < _SLOWER:
-            times = seconds * len(peace) / sum(peace)
+            times = min(seconds * len(peace) / sum(peace), _COUNTED)
             self._slower += (times - self._slower) * _LATEST
 
     def dropped(self) -> None:

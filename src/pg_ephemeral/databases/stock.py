@@ -77,9 +77,10 @@ class Stock:
         # Where connections are few, whoever tests needs them more than what is to be cleared away.
         full = self._over_budget()
         spare = self.options.connections > 0 or full
-        if calm and spare and waiting == 0 and self.making == 0 and (self.returned or self.trash):
+        idle = waiting == 0 and self.making == 0
+        if calm and spare and (idle or crowded or full) and (self.returned or self.trash):
             return Work.DROP
-        if self.returned and (crowded or (waiting == 0 and spare and (full or not calm))):
+        if self.returned and (crowded or (waiting == 0 and spare and not calm)):
             return Work.RETIRE
         if self.trash and (full or self.quiet_in(now) == 0):
             return Work.DROP
