@@ -238,15 +238,16 @@ def _connecting() -> Iterator[None]:
 @contextmanager
 def _hidden() -> Iterator[None]:
     """Take the variables that cannot be overruled out of the environment, if any is set, for the block."""
-    if not any(name in os.environ for name in _HIDDEN):
-        yield
-        return
     with _hiding:
         saved = {name: os.environ.pop(name) for name in _HIDDEN if name in os.environ}
-        try:
-            yield
-        finally:
-            os.environ.update(saved)
+        if saved:
+            try:
+                yield
+            finally:
+                os.environ.update(saved)
+            return
+    # Only now that nobody else hides any is it known that none is set.
+    yield
 
 
 @contextmanager
