@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
-from typing import TYPE_CHECKING
+import time
+
+import pytest
 
 from pg_ephemeral.postgres import client
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def test_variables_stay_hidden_while_another_thread_brings_them_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +42,26 @@ def test_nobody_waits_where_nothing_is_to_be_hidden(monkeypatch: pytest.MonkeyPa
         thread.start()
         thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_process_that_is_forked_meanwhile_has_them_and_can_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    hidden = threading.Event()
+
+    def hide() -> None:
+        with client._hidden():
+            hidden.set()
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=hide)
+    thread.start()
+    hidden.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        with client._hidden():
+            pass
+        os._exit(0 if os.environ.get("PGTZ") == "Asia/Tokyo" else 1)
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

@@ -37,12 +37,23 @@ _NEUTRAL: Final = {
 #: the start-up message (libpq's ``conninfo_add_defaults`` and ``pqBuildStartupPacket3``).
 _HIDDEN: Final = ("PGSERVICE", "PGDATESTYLE", "PGTZ", "PGGEQO")
 _hiding = threading.Lock()
+# A process that is forked meanwhile would have neither the variables nor anybody to release the lock.
+os.register_at_fork(before=_hiding.acquire, after_in_parent=_hiding.release, after_in_child=_hiding.release)
 
 _log = logging.getLogger(__name__)
 
 _TERMINATE: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+#: Named in full: a session's ``search_path`` may have something else in front.
+_SESSION_SETTINGS: Final = b"""
+    SELECT pg_catalog.concat(pg_catalog.string_agg(pg_catalog.concat_ws(' ', setdatabase, setrole, setconfig), ';'))
+    FROM pg_catalog.pg_db_role_setting
+    WHERE (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
+           (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+      AND (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
+           (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user))
 """
 _DATABASES: Final = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 #: A table whose pages were never vacuumed counts as changed, too: one that was rewritten has lost its statistics.
@@ -206,6 +217,24 @@ def freeze(client: Client) -> None:
         _log.debug("not every table was frozen: %s", error.message)
 
 
+def session_settings(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bytes | None:
+    """What the server sets for new sessions like this one, of its role or database; None when the connection is lost.
+
+    psycopg is not told: it would count the statement, or begin a transaction.
+    """
+    import psycopg
+
+    try:
+        return connection.pgconn.exec_(_SESSION_SETTINGS).get_value(0, 0)
+    except psycopg.Error:
+        return None
+
+
+def hang_up(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Close a connection of either kind; does nothing the second time."""
+    connection.pgconn.finish()
+
+
 def neutral_keywords(environment: Mapping[str, str]) -> dict[str, str]:
     """Values for the keywords that libpq would otherwise take from variables that are set."""
     from psycopg import pq
@@ -267,32 +296,3 @@ def _mapped() -> Iterator[None]:
             sqlstate=error.sqlstate,
             detail=detail or (None if said.message_primary else rest) or None,
         ) from error
-
-
-#: Named in full: a session's ``search_path`` may have something else in front.
-_SESSION_SETTINGS: Final = b"""
-    SELECT pg_catalog.concat(pg_catalog.string_agg(pg_catalog.concat_ws(' ', setdatabase, setrole, setconfig), ';'))
-    FROM pg_catalog.pg_db_role_setting
-    WHERE (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
-           (SELECT oid FROM pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
-      AND (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
-           (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) session_user))
-"""
-
-
-def session_settings(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bytes | None:
-    """What the server sets for new sessions like this one, of its role or database; None when the connection is lost.
-
-    psycopg is not told: it would count the statement, or begin a transaction.
-    """
-    import psycopg
-
-    try:
-        return connection.pgconn.exec_(_SESSION_SETTINGS).get_value(0, 0)
-    except psycopg.Error:
-        return None
-
-
-def hang_up(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
-    """Close a connection of either kind; does nothing the second time."""
-    connection.pgconn.finish()

@@ -38,6 +38,8 @@ FILES = "/mnt/pg-ephemeral"
 _MEMORY = "/dev/shm/pg-ephemeral"  # noqa: S108 -- in the container, which is ours alone
 
 _POLL = 0.002
+#: For a server that listens in our own network to say something, in seconds; somebody else may never.
+_SEEN_WITHIN = 5.0
 #: For a clean shutdown, in seconds.
 STOP_TIMEOUT = 60.0
 
@@ -312,7 +314,7 @@ class EngineHandle:
         if self.reach.shares_network:
             # It listens already, and knows the password: whoever does not, at its address, is not it.
             try:
-                wire.connect_unhindered(self.control, timeout=max(0.001, deadline - time.monotonic())).close()
+                wire.connect_unhindered(self.control, timeout=_SEEN_WITHIN).close()
             except ClientError as error:
                 raise NotOurNetwork(f"port {self._endpoint.port} is not reached: {error.message}") from error
             return
