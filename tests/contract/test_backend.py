@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from msgspec import structs
@@ -41,7 +43,13 @@ class Subject:
 
     backend: Backend
     directory: Path
+    #: An empty cluster, which was made once for many cases; None where that takes no time.
+    empty: Reference | None = None
     salt: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def begin(self, spec: ServerSpec = SPEC) -> Handle:
+        """A server to begin with, where it does not matter how it came about."""
+        return self.backend.start(self.empty, spec)
 
     def reference(self, word: str, repository: str = "pg-ephemeral/main") -> Reference:
         """Nobody else's, for engines have one store for all."""
@@ -125,6 +133,12 @@ def _podman(directory: Path) -> Backend:
     return EngineBackend(PODMAN, ImageWord.parse(machine.IMAGE), cache=directory)
 
 
+#: How a backend comes about, with its store in a directory.
+Make: TypeAlias = Callable[[Path], Backend]
+
+#: A stage that holds nothing.
+EMPTY = Reference(name=Name.parse("pg-ephemeral/empty"), tag=Tag.parse("e" * 64))
+
 BACKENDS = [
     pytest.param(_memory, id="memory"),
     pytest.param(_embedded, id="embedded", marks=pytest.mark.needs("embedded")),
@@ -135,9 +149,40 @@ BACKENDS = [
 ]
 
 
+@pytest.fixture(scope="session")
+def empty_stores(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Make], Path]:
+    """Makes stores of the embedded backend with a stage that holds nothing, one for each way to make a backend."""
+
+    @cache
+    def make(backend: Make) -> Path:
+        store = tmp_path_factory.mktemp("empty") / "store"
+        made = backend(store)
+        handle = made.start(None, SPEC)
+        made.commit(handle, EMPTY, {KEY_LABEL: str(EMPTY.tag)})
+        made.remove(handle)
+        return store
+
+    return make
+
+
+def _empty(backend: Backend, make: Make, store: Path, empty_stores: Callable[[Make], Path]) -> Reference | None:
+    if isinstance(backend, EngineBackend):
+        return engines.have_cluster(backend.name)
+    if not isinstance(backend, EmbeddedBackend):
+        return None
+    there, here = (directory / "embedded" / "v1" for directory in (empty_stores(make), store))
+    here.mkdir(parents=True, mode=0o711)
+    # Sealed files are never written again, so that two stores may have them.
+    for part in ("stages", "names"):
+        subprocess.run(["cp", "-al", there / part, here / part], check=True)
+    return EMPTY
+
+
 @pytest.fixture(params=BACKENDS)
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    subject = Subject(request.param(tmp_path / "store"), tmp_path / "store")
+def subject(request: pytest.FixtureRequest, tmp_path: Path, empty_stores: Callable[[Make], Path]) -> Iterator[Subject]:
+    store = tmp_path / "store"
+    backend = request.param(store)
+    subject = Subject(backend, store, _empty(backend, request.param, store, empty_stores))
     yield subject
     assert subject.left_behind() == []
     if isinstance(subject.backend, EngineBackend):
@@ -168,7 +213,7 @@ def test_a_committed_stage_holds_what_was_written_before(subject: Subject) -> No
 
 def test_stages_build_on_one_another(subject: Subject) -> None:
     backend = subject.backend
-    handle = backend.start(None, SPEC)
+    handle = subject.begin()
     for word in ("a", "b", "c"):
         subject.write(handle, word)
         backend.commit(handle, subject.reference(word), subject.labels(word))
@@ -182,7 +227,7 @@ def test_stages_build_on_one_another(subject: Subject) -> None:
 
 def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> None:
     backend = subject.backend
-    handle = backend.start(None, SPEC)
+    handle = subject.begin()
     backend.commit(handle, subject.reference("x"), subject.labels("x"))
     backend.remove(handle)
     mine, theirs, absent = (
@@ -208,7 +253,7 @@ def test_the_store_finds_a_stage_by_its_key_under_any_name(subject: Subject) -> 
 
 def test_a_server_starts_from_a_stage_that_only_another_name_holds(subject: Subject) -> None:
     backend = subject.backend
-    handle = backend.start(None, SPEC)
+    handle = subject.begin()
     subject.write(handle, "theirs")
     backend.commit(handle, subject.reference("x", "pg-ephemeral/theirs"), subject.labels("x"))
     backend.remove(handle)
@@ -221,7 +266,7 @@ def test_a_server_starts_from_a_stage_that_only_another_name_holds(subject: Subj
 
 def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> None:
     backend = subject.backend
-    handle = backend.start(None, SPEC)
+    handle = subject.begin()
     for word, repository in (("1", "pg-ephemeral/a"), ("2", "pg-ephemeral/b"), ("3", "pg-ephemeral/a")):
         backend.commit(handle, subject.reference(word, repository), subject.labels(word))
         backend.resume(handle, SPEC)
@@ -235,7 +280,7 @@ def test_a_listing_is_oldest_first_and_of_one_repository(subject: Subject) -> No
 def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:
     backend = subject.backend
     for word in ("first", "second"):
-        handle = backend.start(None, SPEC)
+        handle = subject.begin()
         subject.write(handle, word)
         backend.commit(handle, subject.reference("key"), subject.labels("key", by=word))
         backend.remove(handle)
@@ -247,7 +292,7 @@ def test_the_first_commit_of_a_key_wins(subject: Subject) -> None:
 
 def test_commits_of_one_key_at_once_leave_one_whole_stage(subject: Subject) -> None:
     backend = subject.backend
-    handles = [backend.start(None, SPEC) for _ in range(3)]
+    handles = [subject.begin() for _ in range(3)]
     for handle in handles:
         subject.write(handle, "same")
     failures: list[BaseException] = []
@@ -279,7 +324,7 @@ def test_starting_from_an_absent_stage_says_so_and_leaves_nothing(subject: Subje
 
 def test_a_server_outlives_the_removal_of_its_stage(subject: Subject) -> None:
     backend = subject.backend
-    origin = backend.start(None, SPEC)
+    origin = subject.begin()
     subject.write(origin, "kept")
     backend.commit(origin, subject.reference("gone"), subject.labels("gone"))
     backend.remove(origin)
@@ -300,7 +345,7 @@ def test_a_server_that_cannot_start_says_why_and_leaves_nothing(subject: Subject
 
 def test_removing_is_idempotent_whatever_the_state(subject: Subject) -> None:
     backend = subject.backend
-    stopped = backend.start(None, SPEC)
+    stopped = subject.begin()
     backend.commit(stopped, subject.reference("s"), subject.labels("s"))
     for handle in (stopped, backend.start(subject.reference("s"), SPEC)):
         backend.remove(handle)
@@ -326,7 +371,7 @@ def test_every_start_has_a_password_of_its_own_on_loopback(subject: Subject) -> 
 
 def test_a_changed_password_stands_in_nobodys_way_while_there_are_seeds(subject: Subject) -> None:
     backend, seeding = subject.backend, structs.replace(SPEC, seeding=True)
-    handle = backend.start(None, seeding)
+    handle = subject.begin(seeding)
     subject.write(handle, "one")
     subject.change_password(handle)
     backend.commit(handle, subject.reference("one"), subject.labels("one"))

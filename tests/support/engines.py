@@ -27,6 +27,8 @@ from support.project import eventually
 if TYPE_CHECKING:
     import pytest
 
+    from pg_ephemeral.oci.reference import Reference
+
 _DIALECTS = {"docker": DOCKER, "podman": PODMAN}
 
 #: The instance that stage 0 of the image for tests is made for.
@@ -34,12 +36,13 @@ _CLUSTER = "test-cluster"
 
 
 @cache
-def have_cluster(engine: str) -> None:
+def have_cluster(engine: str) -> Reference:
     """Have stage 0 of the image for tests here, where tests find it: a stage is found by its key, under any name."""
     with tempfile.TemporaryDirectory() as directory:
         definition = Definition().with_image(machine.IMAGE).with_backend(engine).with_instance(_CLUSTER)
         backend = EngineBackend(_DIALECTS[engine], definition.image, cache=Path(directory))
-        populate_only(open_cache(definition, backend))
+        cache = populate_only(open_cache(definition, backend))
+        return cache.reference(cache.chain.cluster)
 
 
 def forget_clusters() -> None:
