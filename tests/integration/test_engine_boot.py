@@ -198,6 +198,7 @@ def test_programs_inside_connect(guarded: Guarded) -> None:
 
 
 # fault: W37
+@pytest.mark.each_engine
 def test_no_secret_is_in_an_argument_or_in_what_the_engine_tells_of_the_container(guarded: Guarded) -> None:
     described = engines.call(guarded.engine, "container", "inspect", guarded.container)
     pem = engines.call(guarded.engine, "exec", guarded.container, "cat", "/dev/shm/pg-ephemeral/server.key")
@@ -212,6 +213,7 @@ def test_no_secret_is_in_an_argument_or_in_what_the_engine_tells_of_the_containe
 
 
 # fault: W13, W37
+@pytest.mark.each_engine
 def test_no_secret_is_in_a_stage(guarded: Guarded, tmp_path: Path) -> None:
     stages = engines.images(guarded.engine, guarded.definition.instance)
     assert len(stages) == 6
@@ -323,6 +325,7 @@ def test_a_seed_may_close_the_template_and_the_first_database(empty: Definition)
 
 
 # fault: W59
+@pytest.mark.each_engine
 def test_the_volume_that_the_image_declares_goes_with_the_container(empty: Definition) -> None:
     engine, running = str(empty.backend), engines.containers(str(empty.backend))
     with boot(empty):
@@ -367,6 +370,7 @@ def test_programs_beside_the_server(empty: Definition, tmp_path: Path) -> None:
 _OF_THE_IMAGE = {"PGDATA", "PG_MAJOR", "PG_VERSION", "PG_SHA256"}
 
 
+@pytest.mark.each_engine
 def test_what_the_image_is_and_who_runs_it_can_be_asked(engine: str) -> None:
     # acceptance: 177
     info = select(Definition().with_image(machine.IMAGE).with_backend(engine)).info()
@@ -375,6 +379,7 @@ def test_what_the_image_is_and_who_runs_it_can_be_asked(engine: str) -> None:
     assert isinstance(info.rootless, bool)
 
 
+@pytest.mark.each_engine
 def test_a_directory_the_engine_does_not_see_is_refused_with_what_to_do(empty: Definition, tmp_path: Path) -> None:
     unseen = [tmp_path / "elsewhere"]
     with pytest.raises(BackendError, match="cannot show this directory") as caught, boot(empty, directories=unseen):
@@ -392,6 +397,7 @@ def test_only_what_came_too_late_is_told_to_wait_longer(empty: Definition) -> No
 
 
 # fault: W35
+@pytest.mark.each_engine
 def test_an_image_that_is_nowhere_is_one_clear_error(empty: Definition) -> None:
     definition = empty.with_image(f"localhost:9/t-{secrets.token_hex(4)}/postgres:17")
     with pytest.raises(BackendError) as caught, boot(definition):

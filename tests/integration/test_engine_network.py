@@ -55,6 +55,7 @@ def row(server: Server) -> tuple[object, ...] | None:
         return connection.execute("SELECT n, current_setting('listen_addresses') FROM t").fetchone()
 
 
+@pytest.mark.each_engine
 def test_a_server_alone_in_its_container_needs_no_network_of_its_own(seeded: Definition) -> None:
     for _ in range(2):  # the second time there is nothing to build
         with boot(seeded) as server:

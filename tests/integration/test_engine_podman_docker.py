@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engines, machine
+from support import engines, machine, turns
 from support.project import Project
 
 pytestmark = pytest.mark.needs("podman")
@@ -24,7 +24,7 @@ def instance() -> Iterator[str]:
     engines.remove_images("podman", instance)
 
 
-@pytest.fixture(params=["script", "link"])
+@pytest.fixture(params=["script", "link"] if turns.every_case_is_wanted() else ["script"])
 def project(request: pytest.FixtureRequest, instance: str, tmp_path: Path, warm_cache: Path) -> Iterator[Project]:
     """In a directory that a container may be shown; its ``docker`` is Podman."""
     podman = shutil.which("podman")
