@@ -117,12 +117,15 @@ def measure(dialect: Dialect) -> None:
     made = definition()
     fresh = EngineBackend(dialect, made.image)
     cold = []
+    # The cluster of a superuser that nobody else has is nobody else's stage 0: it is made here, too.
+    from_nothing = made.with_superuser(INSTANCE)
     for _ in range(max(2, ROUNDS // 3)):
-        list(reset(made, fresh, force=True))
         began = time.monotonic()
-        populate_only(open_cache(made, EngineBackend(dialect, made.image)))
+        populate_only(open_cache(from_nothing, EngineBackend(dialect, made.image)))
         cold.append(time.monotonic() - began)
+        list(reset(from_nothing, fresh, force=True))
     cache = open_cache(made, fresh)
+    populate_only(cache)
     stage = fresh.images.local_name(cache.reference(cache.chain.keys[-1]))
     pairs = [(floor(engine, stage), ours(made, EngineBackend(dialect, made.image))) for _ in range(ROUNDS)]
     with tempfile.TemporaryDirectory() as directory:
@@ -135,14 +138,14 @@ def measure(dialect: Dialect) -> None:
         line_calls = calls_of(engine, lambda: command_line(engine, Path(directory)))
     warm_calls = calls_of(engine, lambda: ours(made, EngineBackend(dialect, made.image)))
     list(reset(made, fresh, force=True))
-    cold_calls = calls_of(engine, lambda: populate_only(open_cache(made, EngineBackend(dialect, made.image))))
-    list(reset(made, fresh, force=True))
+    cold_calls = calls_of(engine, lambda: populate_only(open_cache(from_nothing, EngineBackend(dialect, made.image))))
+    list(reset(from_nothing, fresh, force=True))
     ratio = statistics.median(mine / bare for bare, mine in pairs)
     table = (
         ("floor: bare run, first answer", statistics.median(bare for bare, _ in pairs), ""),
         ("warm boot, first answer", statistics.median(mine for _, mine in pairs), f"{ratio:.2f}x; {warm_calls}"),
         ("host run-env true, warm", statistics.median(lines), line_calls),
-        ("cold populate, three seeds", statistics.median(cold), cold_calls),
+        ("cluster and three seeds, cold", statistics.median(cold), cold_calls),
     )
     print(engine)
     for what, seconds, remark in table:

@@ -63,9 +63,12 @@ def _populate(cache: Cache, progress: Progress) -> Populated:
     present = cache.present()
     try:
         while (plan := make_plan(cache.chain, present)).next_key is not None:
-            with exclusive(cache.backend.lock_file(plan.next_key), waiting=partial(progress, _waiting(plan))):
-                # Somebody else may have made it, or removed another, while we waited.
-                present = cache.present()
+            lock = cache.backend.lock_file(plan.next_key)
+            with exclusive(lock, waiting=partial(progress, _waiting(plan))) as waited:
+                if waited:
+                    # Somebody else may have made it, or removed another. A look at an engine takes its time; whoever
+                    # made it in the moment before we had the lock is noticed by the commit.
+                    present = cache.present()
                 again = make_plan(cache.chain, present)
                 if again.next_key == plan.next_key and builder.advance(again):
                     present |= {plan.next_key}
@@ -175,8 +178,6 @@ class _Builder:
             database=cache.definition.database,
             parameters=parameters.effective({}, test_profile=True),
             timeout=max(cache.definition.wait_available_timeout, 10.0),
-            # An image may run whatever it likes to make one.
-            own_network=True,
             for_stage=True,
             seeding=True,
         )

@@ -148,8 +148,8 @@ class EngineBackend:
         except NotOurNetwork:
             self._networks.note_in_vain()
             handle.replace_with(self._launcher.launch(source, handle.spec, serve=False))
-            handle.order_start(handle.spec, fresh=False)
-            handle.await_server(fresh=False)
+            handle.order_start(handle.spec, fresh=fresh)
+            handle.await_server(fresh=fresh)
 
     def remove(self, handle: Handle) -> None:
         """End the container, and with it everything in it."""

@@ -29,6 +29,8 @@ class BaseImage:
         self._dialect = dialect
         self._guess = guess
         self._reference = word.reference
+        #: Whether it is an official one, with nothing in it that somebody added.
+        self.official = word.official
         self._described = described
 
     @property

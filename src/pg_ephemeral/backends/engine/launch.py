@@ -75,7 +75,9 @@ class Launcher:
     def _run(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         if source is None:
             self._base.fetch_as_described()
-        elif self._networks.is_shared(self._address, spec, self._base.facts.entrypoint):
+        # To make a cluster an image of somebody's may run whatever it likes.
+        alone = source is not None or self._base.official
+        if alone and self._networks.is_shared(self._address, spec, self._base.facts.entrypoint):
             try:
                 return self._run_with(source, spec, serve=serve, shares_network=True)
             except ServerError as error:

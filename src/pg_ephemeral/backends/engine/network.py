@@ -45,7 +45,7 @@ class Networks:
         self._tried_in_vain: bool | None = None
 
     def is_shared(self, address: Address, spec: ServerSpec, entrypoint: Sequence[str]) -> bool:
-        """Whether a container that a cluster is already in may have this host's network."""
+        """Whether a container in which nothing is done but by this entry point may have this host's network."""
         if not (self._wanted and address.shares_networks) or spec.own_network or spec.directories:
             return False
         return tuple(entrypoint) in _OFFICIAL and not self._in_vain()
