@@ -59,7 +59,7 @@ init() {
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
     if [ "$version" -ge 17 ]; then options="$options --locale-provider=builtin --builtin-locale=C.UTF-8"; fi
     if [ "$version" -ge 18 ]; then options="$options --no-data-checksums"; fi
-    export POSTGRES_USER="$user" POSTGRES_DB="$database" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC
+    export POSTGRES_USER="$user" POSTGRES_DB="$database" POSTGRES_HOST_AUTH_METHOD=trust TZ=Etc/UTC PGPORT="$port"
     export POSTGRES_INITDB_ARGS="$options ${POSTGRES_INITDB_ARGS-}"
 }
 

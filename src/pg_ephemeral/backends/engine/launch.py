@@ -13,7 +13,7 @@ from pg_ephemeral.backends.engine.address import Address
 from pg_ephemeral.backends.engine.base_image import BaseImage
 from pg_ephemeral.backends.engine.beside import from_beside
 from pg_ephemeral.backends.engine.client import EngineClient
-from pg_ephemeral.backends.engine.commands import Bind, Publish
+from pg_ephemeral.backends.engine.commands import Bind, ImageFacts, Publish
 from pg_ephemeral.backends.engine.handle import FILES, EngineHandle
 from pg_ephemeral.backends.engine.images import EngineImages
 from pg_ephemeral.backends.engine.inside import SCRIPT, Ended, Inside
@@ -130,10 +130,16 @@ class Launcher:
             run=run,
             inside=Inside(self._client.invocation(call), log=run.path / "log"),
             base=base,
-            origin=base if source is None else self._images.facts(key_of(source)),
+            origin=base if source is None else self._seen(source),
             spec=spec,
             caller=self._caller,
         )
+
+    def _seen(self, source: Reference) -> ImageFacts | None:
+        """What is known of a stage, which may have been made a moment ago."""
+        if self._images.facts(key_of(source)) is None:
+            self._images.is_here(source)
+        return self._images.facts(key_of(source))
 
     def _not_run(self, source: Reference | None, status: int | None, said: str) -> Exception:
         """What the engine means that would not run a container."""
