@@ -30,6 +30,10 @@ def test_by_socket_and_with_a_password(server_target: SeedTarget) -> None:
                 assert session.server_version == other.server_version
 
 
+def test_by_tcp_a_server_of_ours_proves_that_it_is(server_target: SeedTarget) -> None:
+    wire.connect_unhindered(tcp(server_target), timeout=10, proven=True).close()
+
+
 def test_after_an_error_it_goes_on(server_target: SeedTarget) -> None:
     with wire.connect_unhindered(server_target.conninfo, timeout=10) as session:
         with pytest.raises(ClientError) as caught:

@@ -173,6 +173,11 @@ class TestStrangers:
         assert ",p=" in asked[0]
 
 
+def test_a_server_that_lets_in_whoever_asks_proves_nothing(listener: socket.socket, address: Conninfo) -> None:
+    with server(listener, LET_IN), pytest.raises(ClientError, match="may be another than ours"):
+        wire.connect_unhindered(address, timeout=5, proven=True)
+
+
 def test_what_is_said_to_begin_with(listener: socket.socket, address: Conninfo) -> None:
     with server(listener, LET_IN) as sent:
         wire.connect_unhindered(address, timeout=5).close()

@@ -44,6 +44,8 @@ class Proof:
         self._first = f"n=,r={nonce}"
         self._nonce = nonce
         self._signature = b""
+        #: Whether the server has shown that it knows the password.
+        self.returned = False
 
     def first(self) -> str:
         """The message that begins the exchange."""
@@ -71,6 +73,7 @@ class Proof:
         """Whether the server's last message shows that it knows the password, too. Raises ``ClientError``."""
         if not hmac.compare_digest(_attributes(outcome).get("v", ""), _text(self._signature)):
             raise ClientError("the server does not know the password that it was given")
+        self.returned = True
 
 
 def _salted(password: str, salt: bytes, iterations: int) -> bytes:

@@ -77,8 +77,11 @@ class Wire:
         except OSError as error:
             raise ClientError(f"the connection was lost: {error}") from error
 
-    def log_in(self, conninfo: Conninfo, *, options: str) -> None:
-        """Begin the session. Raises ``ClientError``, and ``OSError`` when the connection ends."""
+    def log_in(self, conninfo: Conninfo, *, options: str, proven: bool) -> None:
+        """Begin the session; ``proven``: only with a server that shows that it knows the password.
+
+        Raises ``ClientError``, and ``OSError`` when the connection ends.
+        """
         said = {
             "user": conninfo.user,
             "database": conninfo.database,
@@ -88,7 +91,10 @@ class Wire:
         }
         words = b"".join(text.encode() + b"\0" for pair in said.items() for text in pair)
         self._send(b"", struct.pack("!i", _PROTOCOL) + words + b"\0")
-        list(self._until_ready(Proof(conninfo.password or "", secrets.token_urlsafe(18))))
+        proof = Proof(conninfo.password or "", secrets.token_urlsafe(18))
+        list(self._until_ready(proof))
+        if proven and not proof.returned:
+            raise ClientError("the server lets in whoever asks, and may be another than ours")
 
     def _until_ready(self, proof: Proof | None = None) -> Iterator[Row]:
         """The rows of what the server says before it waits for us. Raises the first error of it."""
@@ -143,12 +149,13 @@ class Wire:
         return received
 
 
-def connect_unhindered(conninfo: Conninfo, *, timeout: float) -> Wire:
+def connect_unhindered(conninfo: Conninfo, *, timeout: float, proven: bool = False) -> Wire:
     """Connect for a purpose of our own, see ``unhindered``; ``timeout`` is in seconds for each answer until we are in.
 
+    ``proven``: only to a server that shows that it knows the password, for whoever listens there may be another.
     Raises ``ClientError``, of which ``NotYet`` is for a server that does not take connections yet.
     """
-    return unhindered(lambda options: _connected(conninfo, timeout, options), lock_timeout=LOCK_TIMEOUT)
+    return unhindered(lambda options: _connected(conninfo, timeout, options, proven=proven), lock_timeout=LOCK_TIMEOUT)
 
 
 def try_connect(conninfo: Conninfo, *, timeout: float) -> Wire | None:
@@ -159,7 +166,7 @@ def try_connect(conninfo: Conninfo, *, timeout: float) -> Wire | None:
         return None
 
 
-def _connected(conninfo: Conninfo, timeout: float, options: str) -> Wire:
+def _connected(conninfo: Conninfo, timeout: float, options: str, *, proven: bool) -> Wire:
     try:
         connection = _open(conninfo, timeout)
     except (FileNotFoundError, ConnectionError, TimeoutError, BlockingIOError) as error:
@@ -168,7 +175,7 @@ def _connected(conninfo: Conninfo, timeout: float, options: str) -> Wire:
         raise ClientError(f"the server cannot be reached: {error}") from error
     wire = Wire(connection)
     try:
-        wire.log_in(conninfo, options=options)
+        wire.log_in(conninfo, options=options, proven=proven)
         # From here on a statement may take its time.
         connection.settimeout(None)
     except OSError as error:

@@ -324,7 +324,7 @@ class EngineHandle:
         if self.reach.shares_network:
             # It listens already, and knows the password: whoever does not, at its address, is not it.
             try:
-                wire.connect_unhindered(self.control, timeout=_SEEN_WITHIN).close()
+                wire.connect_unhindered(self.control, timeout=_SEEN_WITHIN, proven=True).close()
             except ClientError as error:
                 raise NotOurNetwork(f"port {self._endpoint.port} is not reached: {error.message}") from error
             return
