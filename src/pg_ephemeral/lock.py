@@ -8,15 +8,15 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pg_ephemeral.paths import ensure_directory, unusable
 
 
 @contextmanager
-def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[bool]:
-    """Hold the lock ``path`` for the block; yields True when somebody else held it first.
+def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator[int]:
+    """Hold the lock ``path`` for the block; yields its ``turns`` before ours.
 
     ``waiting`` is called once, when the lock is taken and we begin to wait, which we do for as long as its holder
     lives: an interrupt ends the wait. Raises ``CacheError`` when the file cannot be made.
@@ -27,9 +27,32 @@ def exclusive(path: Path, *, waiting: Callable[[], None] | None = None) -> Itera
     except OSError as error:
         raise unusable(path, error) from error
     try:
-        yield _acquire(descriptor, waiting)
+        _acquire(descriptor, waiting)
+        before = os.fstat(descriptor).st_size
+        ours = (before + 1) | 1
+        _count(descriptor, ours)
+        try:
+            yield before
+        finally:
+            _count(descriptor, ours + 1)
     finally:
         os.close(descriptor)
+
+
+def turns(path: Path) -> int:
+    """A number that grows with each turn of a holder: odd while one holds the lock, or when one was killed with it.
+
+    It is the size of the file, which has no content and takes no space.
+    """
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def undisturbed(seen: int, before: int) -> bool:
+    """Whether nobody had the lock between when its ``turns`` were ``seen`` and our turn, with ``before`` before it."""
+    return seen == before and seen % 2 == 0
 
 
 def try_lock(descriptor: int) -> bool:
@@ -41,10 +64,15 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-def _acquire(descriptor: int, waiting: Callable[[], None] | None) -> bool:
+def _count(descriptor: int, turns: int) -> None:
+    # A number that cannot be written costs those who come after us some work that is done already, and nothing else.
+    with suppress(OSError):
+        os.ftruncate(descriptor, turns)
+
+
+def _acquire(descriptor: int, waiting: Callable[[], None] | None) -> None:
     if try_lock(descriptor):
-        return False
+        return
     if waiting is not None:
         waiting()
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return True

@@ -22,7 +22,7 @@ from pg_ephemeral.errors import (
     ServerError,
     StageGone,
 )
-from pg_ephemeral.lock import exclusive
+from pg_ephemeral.lock import exclusive, turns, undisturbed
 from pg_ephemeral.plan import Plan, make_plan
 from pg_ephemeral.postgres import parameters
 from pg_ephemeral.progress import ClusterStarted, Finished, Note, Progress, SeedFinished, SeedStarted, Waiting, silent
@@ -60,15 +60,15 @@ def populate(cache: Cache, *, progress: Progress = silent) -> Populated:
 
 def _populate(cache: Cache, progress: Progress) -> Populated:
     builder = _Builder(cache, progress)
-    present = cache.present()
+    seen, present = _look(cache)
     try:
         while (plan := make_plan(cache.chain, present)).next_key is not None:
             lock = cache.backend.lock_file(plan.next_key)
-            with exclusive(lock, waiting=partial(progress, _waiting(plan))) as waited:
-                if waited:
-                    # Somebody else may have made it, or removed another. A look at an engine takes its time; whoever
-                    # made it in the moment before we had the lock is noticed by the commit.
-                    present = cache.present()
+            with exclusive(lock, waiting=partial(progress, _waiting(plan))) as before:
+                if not undisturbed(seen[plan.next_key], before):
+                    # Somebody else may have made it, or removed another. A look at an engine takes its time, so there
+                    # is none without a reason.
+                    seen, present = _look(cache)
                 again = make_plan(cache.chain, present)
                 if again.next_key == plan.next_key and builder.advance(again):
                     present |= {plan.next_key}
@@ -80,6 +80,11 @@ def _populate(cache: Cache, progress: Progress) -> Populated:
             # Another instance may have built them, and may forget them.
             cache.backend.images.tag(cache.reference(key))
     return Populated(cache=cache, plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
+
+
+def _look(cache: Cache) -> tuple[dict[CacheKey, int], frozenset[CacheKey]]:
+    """The turns of each key's lock, and then which stages are here: a turn after that is noticed."""
+    return {key: turns(cache.backend.lock_file(key)) for key in cache.chain.keys}, cache.present()
 
 
 def populate_only(cache: Cache, *, progress: Progress = silent) -> Cache:

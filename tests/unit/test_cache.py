@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -410,6 +410,34 @@ def test_one_of_two_at_once_builds_and_the_other_waits(backend: MemoryBackend, t
     assert waited_for[0] == "slow"
     assert backend.commits + other.commits == 3, "stage 0 and each seed, once"
     assert (backend.left_behind(), other.left_behind()) == ([], [])
+
+
+class _Interrupted(MemoryStore):
+    """Somebody else comes to ``work`` right after the first look at it."""
+
+    def __init__(self, stages: MemoryStore, work: Callable[[], object]) -> None:
+        super().__init__()
+        self.stages, self.names, self.guard, self.clock = stages.stages, stages.names, stages.guard, stages.clock
+        self._work: Callable[[], object] | None = work
+
+    def get(self, references: Iterable[Reference]) -> Mapping[Reference, Image]:
+        found = super().get(references)
+        work, self._work = self._work, None
+        if work is not None:
+            work()
+        return found
+
+
+@pytest.mark.parametrize("there", ["", "a b"])
+def test_what_somebody_made_after_the_look_is_not_made_again(
+    backend: MemoryBackend, tmp_path: Path, there: str
+) -> None:
+    populate_only(open_cache(definition(there), backend))
+    asked = definition("a b c")
+    store = _Interrupted(backend.images, lambda: populate_only(open_cache(asked, backend)))
+    late = MemoryBackend(tmp_path, store=store)
+    assert populate(open_cache(asked, late)).built == 0
+    assert (late.starts, late.commits) == (0, 0)
 
 
 def test_a_populated_chain_hands_over_a_stopped_server_at_its_end(backend: MemoryBackend) -> None:

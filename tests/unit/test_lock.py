@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pg_ephemeral.errors import CacheError
-from pg_ephemeral.lock import exclusive
+from pg_ephemeral.lock import exclusive, turns, undisturbed
 
 HOLDER = """
 import sys
@@ -26,9 +26,24 @@ with exclusive(Path(sys.argv[1])):
 
 def test_a_free_lock_is_had_at_once(tmp_path: Path) -> None:
     said: list[str] = []
-    with exclusive(tmp_path / "deep" / "lock", waiting=lambda: said.append("waiting")) as waited:
-        assert not waited
+    with exclusive(tmp_path / "deep" / "lock", waiting=lambda: said.append("waiting")):
+        pass
     assert said == []
+
+
+def test_whoever_had_it_since_a_look_is_noticed_without_a_wait(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    seen = turns(path)
+    with exclusive(path) as before:
+        assert undisturbed(seen, before), "nobody had it"
+        during = turns(path)
+    with exclusive(path) as before:
+        assert not undisturbed(seen, before), "looked before that turn"
+        assert not undisturbed(during, before), "looked while it lasted"
+    seen = turns(path)
+    with exclusive(path) as before:
+        assert undisturbed(seen, before), "looked after all of them"
+    assert path.stat().st_blocks == 0
 
 
 # fault: W22
@@ -51,13 +66,17 @@ def test_a_killed_holder_lets_go(tmp_path: Path, number: signal.Signals) -> None
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with exclusive(path, waiting=waiting) as waited:
-        assert waited
+    seen = turns(path)
+    with exclusive(path, waiting=waiting) as before:
+        assert not undisturbed(seen, before)
     thread.join()
     holder.wait()
     holder.stdout.close()
     holder.stdin.close()
     assert said == ["waiting"]
+    seen = turns(path)
+    with exclusive(path) as before:
+        assert undisturbed(seen, before), "the turn after one that was cut short is a turn like any"
 
 
 def test_an_unusable_place_is_named(tmp_path: Path) -> None:
@@ -70,7 +89,8 @@ def test_an_unusable_place_is_named(tmp_path: Path) -> None:
 def test_the_lock_is_not_inherited_by_programs(tmp_path: Path) -> None:
     with exclusive(tmp_path / "lock"):
         child = subprocess.Popen(["sleep", "300"])
-    with exclusive(tmp_path / "lock") as waited:
-        assert not waited
+    said: list[str] = []
+    with exclusive(tmp_path / "lock", waiting=lambda: said.append("waiting")):
+        assert said == []
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
