@@ -76,7 +76,7 @@ def _populate(cache: Cache, progress: Progress) -> Populated:
         clean_up(builder.abandon, failure)
         raise
     for key in cache.chain.keys:
-        if key in present:
+        if key in present and key not in builder.made:
             # Another instance may have built them, and may forget them.
             cache.backend.images.tag(cache.reference(key))
     return Populated(cache=cache, plan=plan, handle=builder.hand_over(plan.start), built=builder.built)
@@ -122,7 +122,7 @@ def apply(cache: Cache, stage: Stage, handle: Handle, *, progress: Progress, cac
     serves = not stage.loaded.needs_build
     try:
         stage.loaded.apply(SeedTarget(handle, cache.definition))
-    except SeedFailed as error:
+    except (SeedFailed, ServerError) as error:
         # Its client may know of the server's death before we do.
         if serves and handle.ended(within=_DEATH_IS_KNOWN):
             raise _died(stage, handle) from error
@@ -149,6 +149,7 @@ class _Builder:
 
     def __init__(self, cache: Cache, progress: Progress) -> None:
         self.built = 0
+        self.made: set[CacheKey] = set()
         self._cache = cache
         self._progress = progress
         self._handle: Handle | None = None
@@ -186,7 +187,7 @@ class _Builder:
             for_stage=True,
             seeding=True,
         )
-        self._handle = cache.backend.start(None, spec)
+        self._handle = cache.backend.start(None, spec, serve=False)
         self._commit(cache.chain.cluster, None)
 
     def _make_stage(self, start: CacheKey, stage: Stage) -> bool:
@@ -223,6 +224,7 @@ class _Builder:
         self._at = None
         self._cache.backend.commit(self._handle, self._cache.reference(key), labels)
         self._at = key
+        self.made.add(key)
 
 
 def _check_supported(cache: Cache) -> None:

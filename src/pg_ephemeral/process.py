@@ -87,22 +87,39 @@ def capture(
 
     Raises ``ProcessError`` when the program cannot be started, ``Overdue`` when it does not end in time.
     """
-    try:
-        done = subprocess.run(
-            invocation.argv,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            env=invocation.env,
-            cwd=invocation.cwd,
-            timeout=timeout,
-            check=False,
-        )
-    except OSError as error:
-        raise _not_started(invocation, error) from error
-    except subprocess.TimeoutExpired as error:
-        raise Overdue(f"{invocation.program} did not end within {timeout:g} s") from error
-    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+    return Begun(invocation, stdin=stdin).completed(timeout=timeout)
+
+
+class Begun:
+    """A short helper program that runs beside what we do until we want its output."""
+
+    def __init__(self, invocation: Invocation, *, stdin: bytes | None = None) -> None:
+        """Start it. Raises ``ProcessError`` when that cannot be done."""
+        self._invocation = invocation
+        self._stdin = stdin
+        try:
+            self._child = subprocess.Popen(
+                invocation.argv,
+                stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=invocation.env,
+                cwd=invocation.cwd,
+            )
+        except OSError as error:
+            raise _not_started(invocation, error) from error
+
+    def completed(self, *, timeout: float | None = None) -> Completed:
+        """Wait for its end. Raises ``Overdue`` when that has not come after ``timeout`` seconds; then it is killed."""
+        with self._child as child:
+            try:
+                stdout, stderr = child.communicate(self._stdin, timeout=timeout)
+            except BaseException as error:
+                child.kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise Overdue(f"{self._invocation.program} did not end within {timeout:g} s") from error
+                raise
+        return Completed(status=child.returncode, stdout=stdout, stderr=stderr)
 
 
 def guarded(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pg_ephemeral.backends.base import Handle
 from pg_ephemeral.definition import Definition
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres import client
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.environment import client_environment
@@ -148,6 +149,10 @@ class SeedTarget:
     def tool(self, name: str, *arguments: str) -> Invocation:
         """A client program of the server's own version."""
         return self._handle.tool(name, *arguments, directory=self._definition.directory)
+
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:
+        """Such a program on a short text, where there is a faster way."""
+        return self._handle.feed(name, *arguments, text=text, line=line, timeout=timeout)
 
     def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """A script where the server's files are, as root, with the server stopped."""

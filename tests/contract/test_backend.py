@@ -58,7 +58,7 @@ class Subject:
 
     def labels(self, word: str, **more: str) -> dict[str, str]:
         """What a stage made in this suite says of itself."""
-        return {KEY_LABEL: str(self.reference(word).tag), "pg-ephemeral.instance": 'a "b" $c \\ d', **more}
+        return {KEY_LABEL: str(self.reference(word).tag), "pg-ephemeral.instance": f'a "b" $c \\ {self.salt}', **more}
 
     def write(self, handle: Handle, word: str) -> None:
         if isinstance(handle, MemoryHandle):

@@ -18,6 +18,7 @@ from pg_ephemeral.errors import CacheError, RegistryError, SeedFailed, ServerErr
 from pg_ephemeral.oci.probe import Finding
 from pg_ephemeral.oci.reference import Name, Reference
 from pg_ephemeral.oci.state import State
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
 from pg_ephemeral.process import Invocation
 
@@ -61,6 +62,9 @@ class MemoryHandle:
 
     def recent_log(self) -> str:
         return "the last words"
+
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:  # noqa: ARG002 -- there is none
+        return None
 
     def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
         return Invocation(argv=(name, *arguments), cwd=directory)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SslMode
 from pg_ephemeral.process import Invocation
 from pg_ephemeral.seeds.base import LoadContext, LoadedSeed, Seed
@@ -56,6 +57,9 @@ class FakeTarget:
         }
         argv = (sys.executable, str(program), str(self._record), *arguments)
         return Invocation(argv=argv, env=environment, cwd=self.directory)
+
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:  # noqa: ARG002 -- there is none
+        return None
 
     def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:  # noqa: ARG002
         (self.directory / ".script").write_text(f"{seed}: {script}")

@@ -84,7 +84,7 @@ def test_however_long_the_chain_the_store_is_looked_at_once(tmp_path: Path, text
     assert backend.starts == starts + 1
 
 
-def test_only_what_is_here_is_named(tmp_path: Path) -> None:
+def test_only_what_was_found_here_is_named(tmp_path: Path) -> None:
     """For an engine each name is a call, or two for what is not there."""
     tagged = []
 
@@ -96,12 +96,18 @@ def test_only_what_is_here_is_named(tmp_path: Path) -> None:
     backend = MemoryBackend(tmp_path, store=Watched())
     opened = open_cache(definition("a b c"), backend)
     populate_only(opened)
+    assert tagged == [], "what is made is made under its name"
+    populate_only(opened)
     assert tagged == list(opened.chain.keys)
     for key in opened.chain.keys[:-1]:
         backend.images.remove(opened.reference(key), force=True)
     tagged.clear()
     populate_only(opened)
     assert tagged == [opened.chain.keys[-1]]
+    tagged.clear()
+    populate_only(longer := open_cache(definition("a b c d"), backend))
+    assert tagged == [opened.chain.keys[-1]]
+    assert longer.present() == set(longer.chain.keys[3:])
 
 
 # fault: W1
@@ -312,11 +318,11 @@ def test_a_reset_between_planning_and_starting_is_survived(backend: MemoryBacken
     populate_only(opened)
     real, calls = backend.start, []
 
-    def start(source: object, spec: object) -> object:
+    def start(source: object, spec: object, **how: object) -> object:
         calls.append(source)
         if len(calls) == 1:
             list(cache.reset(definition("a b"), backend))
-        return real(source, spec)  # type: ignore[arg-type] # the arguments pass straight through
+        return real(source, spec, **how)  # type: ignore[arg-type] # the arguments pass straight through
 
     backend.start = start  # type: ignore[method-assign, assignment] # stands for another process
     with boot(definition("a b"), backend=backend):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pg_ephemeral.chain import BaseIdentity, CacheKey, ClusterInputs, RootInputs, make_chain
 from pg_ephemeral.errors import SeedFailed, SeedLoadError
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.seeds.base import LoadedSeed, Seed, SeedName
 from pg_ephemeral.seeds.sql import SqlFile, SqlStatement
 from pg_ephemeral.seeds.sql_place import FilePlace, TextPlace
@@ -330,6 +332,47 @@ class TestFailures:
         write(tmp_path, a_sql="SELECT 1;")
         load(sql_file(), tmp_path).apply(FakeTarget(directory=tmp_path, stderr="psql:<stdin>:1: NOTICE:  hello\n"))
         assert "hello" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("text", "fed"),
+        [
+            ("SELECT 1;\n", True),
+            ("", True),
+            ("-- " + "x" * 100_000, False),
+            ("SELECT 1;\n" * 10_000, False),
+        ],
+        ids=["short", "empty", "long-line", "many-lines"],
+    )
+    def test_a_short_text_goes_the_fast_way_where_there_is_one(self, tmp_path: Path, text: str, fed: bool) -> None:
+        class Fast(FakeTarget):
+            given: ClassVar[list[bytes]] = []
+
+            def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:
+                assert (name, arguments[-2:], timeout) == ("psql", ("-f", "-"), None)
+                line(b"psql:<stdin>:1: ERROR:  it is wrong\n")
+                self.given.append(text)
+                return 3
+
+        Fast.given.clear()
+        target = Fast(directory=tmp_path)
+        if fed:
+            with pytest.raises(SeedFailed, match="ERROR: it is wrong"):
+                load(statement(text), tmp_path).apply(target)
+        else:
+            load(statement(text), tmp_path).apply(target)
+            assert target.recorded["stdin"].rstrip("\n;") == text.rstrip("\n;")
+        assert [given.rstrip(b"\n;") for given in Fast.given] == ([text.encode().rstrip(b"\n;")] if fed else [])
+
+    def test_a_short_text_that_has_changed_is_not_begun(self, tmp_path: Path) -> None:
+        class Fast(FakeTarget):
+            def feed(self, *_arguments: str, **_how: object) -> int | None:
+                raise AssertionError
+
+        write(tmp_path, a_sql="SELECT 1;")
+        loaded = load(sql_file(), tmp_path)
+        write(tmp_path, a_sql="SELECT 2;")
+        with pytest.raises(SeedFailed, match="changed while it was being applied"):
+            loaded.apply(Fast(directory=tmp_path))
 
     def test_a_psql_that_is_missing_fails_the_seed(self, tmp_path: Path) -> None:
         from pg_ephemeral.process import Invocation

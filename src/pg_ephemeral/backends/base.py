@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from pg_ephemeral.chain import BaseIdentity
 from pg_ephemeral.oci.reference import Name, Reference
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.process import Invocation
 
@@ -139,6 +140,14 @@ class Handle(Protocol):
         """
         ...
 
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:
+        """Run such a program on a short text of SQL alone, where that is faster than by ``tool``; return its status.
+
+        None where it is not: then nothing was run. ``line`` gets each line of its stderr. Raises ``Overdue`` when it
+        has not ended after ``timeout`` seconds, and ``ServerError`` when it is gone with the server.
+        """
+        ...
+
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
         """A program where the server is: in its container, or on this host if there is none, ready to connect.
 
@@ -222,7 +231,8 @@ class Backend(Protocol):
     def start(self, source: Reference | None, spec: ServerSpec, *, serve: bool = True) -> Handle:
         """Start a server from a stage, or from a new cluster, and return when it answers queries.
 
-        Without ``serve``, which only a backend that ``builds`` needs, everything is made ready but the server.
+        Without ``serve`` everything is made ready but the server: the stage for a script to be run in it, the new
+        cluster to be kept as it is, with the database in it. Then it runs only if that is how it was made.
         Raises ``ServerError``, and ``StageGone`` when the stage is not there any more; then nothing is left running
         or on disk.
         """

@@ -24,6 +24,7 @@ from pg_ephemeral.errors import BackendError, CacheError, PgEphemeralError, Seed
 from pg_ephemeral.image import ImageWord
 from pg_ephemeral.oci.reference import Reference
 from pg_ephemeral.paths import CACHE_VARIABLE, SYSTEM_CACHE, cache_dir, cache_override
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres import account as accounts
 from pg_ephemeral.postgres import binaries, datadir
 from pg_ephemeral.postgres.account import Account
@@ -33,6 +34,7 @@ from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.postgres.datadir import FIRST_SEGMENT, Owner
 from pg_ephemeral.postgres.environment import client_environment
 from pg_ephemeral.postgres.initdb import initialise, options
+from pg_ephemeral.postgres.names import INITIAL_DATABASES
 from pg_ephemeral.postgres.relocate import can_enter, readable_for
 from pg_ephemeral.postgres.server_settings import Settings
 from pg_ephemeral.process import Invocation
@@ -96,6 +98,10 @@ class EmbeddedHandle:
         environment = client_environment(self.control, path_first=self.programs)
         return Invocation(argv=(self.cluster.installation.program(name), *arguments), env=environment, cwd=directory)
 
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:  # noqa: ARG002 -- none is run
+        """Never: to start a program on this host takes next to no time."""
+        return None
+
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:  # noqa: ARG002 -- it has our terminal
         """A program on this host, where it has been all along, with the installation's own first on its PATH."""
         environment = client_environment(self.conninfo, path_first=self.programs)
@@ -158,7 +164,8 @@ class EmbeddedBackend:
                 initialise(installation, self._account, cluster.data, superuser=spec.superuser)
             else:
                 self._check_out(key, cluster.data)
-            if serve:
+            if serve or (key is None and spec.database not in INITIAL_DATABASES):
+                # Which makes the database.
                 cluster.start()
         except BaseException:
             cluster.close()
@@ -170,8 +177,8 @@ class EmbeddedBackend:
         """Freeze, take the password out, shut down, and seal what changed beside what did not."""
         ours = _own(handle)
         cluster = ours.cluster
-        # Of a server that was stopped before, only segments that are needed are left.
-        since: str | None = FIRST_SEGMENT
+        # Of a stage that no server has run on since, only segments that are needed are left.
+        since = None if ours.origin is None else FIRST_SEGMENT
         if cluster.running:
             since = settle(cluster.control, cluster.control_of)
             cluster.stop()

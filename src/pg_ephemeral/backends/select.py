@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pg_ephemeral.backends.base import Backend
 from pg_ephemeral.definition import BackendChoice, Definition
 from pg_ephemeral.errors import BackendError, ConfigError, PgEphemeralError
+from pg_ephemeral.paths import cache_dir
 
 if TYPE_CHECKING:
     from pg_ephemeral.backends.engine.dialect import Dialect
@@ -40,14 +41,19 @@ def _podman(definition: Definition) -> Backend:
 
 
 def _engine(dialect: Dialect, definition: Definition) -> Backend:
+    from pg_ephemeral.backends.engine.base_image import BaseImage
+    from pg_ephemeral.backends.engine.memory import Memory
+
+    project = "\0".join((str(definition.directory), definition.instance, str(definition.image)))
+    memory = Memory(cache_dir() / dialect.program / "last", project)
+    # What may be pulled from a registry may be without its base here.
+    shares = definition.cache_registry is not None
+    base = BaseImage(dialect, definition.image, described=shares, guess=memory.recall)
+    base.begin()
+    # This takes about as long as the answer.
     from pg_ephemeral.backends.engine.backend import EngineBackend
 
-    backend = EngineBackend(
-        dialect,
-        definition.image,
-        shares=definition.cache_registry is not None,
-        project="\0".join((str(definition.directory), definition.instance, str(definition.image))),
-    )
+    backend = EngineBackend(dialect, definition.image, base=base, memory=memory)
     backend.answer()
     return backend
 

@@ -14,6 +14,9 @@ from collections.abc import Callable
 
 from pg_ephemeral.errors import InvalidValue
 
+#: The databases of a new cluster that take connections (PostgreSQL manual, "Template Databases").
+INITIAL_DATABASES = frozenset({"postgres", "template1"})
+
 _IDENTIFIER_BYTES = 63
 _PASSWORD_BYTES = 4096
 _HOST_NAME_CHARACTERS = 253

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 from msgspec import Struct
 
 from pg_ephemeral.errors import InvalidValue, SeedFailed
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres.conninfo import Conninfo
 from pg_ephemeral.process import Invocation
 
@@ -146,6 +147,16 @@ class Target(Protocol):
 
     def tool(self, name: Literal["psql"], *arguments: str) -> Invocation:
         """One of PostgreSQL's own programs, connected to the server as its superuser, reading our stdin."""
+        ...
+
+    def feed(
+        self, name: Literal["psql"], *arguments: str, text: bytes, line: Take, timeout: float | None
+    ) -> int | None:
+        """Run such a program on a short text of SQL alone, where that is faster than by ``tool``; return its status.
+
+        None where it is not: then nothing was run. ``line`` gets each line of its stderr. Raises ``Overdue`` when it
+        has not ended after ``timeout`` seconds, and ``ServerError`` when it is gone with the server.
+        """
         ...
 
     def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:

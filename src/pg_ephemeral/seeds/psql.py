@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from msgspec import Struct, field
 
 from pg_ephemeral.process import Invocation, guarded
+from pg_ephemeral.seeds.base import Target
 
 _OPTIONS = ("-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-f", "-")
 
@@ -23,6 +25,9 @@ _OWN = re.compile(r"psql: (?:error: )?(?P<text>.*)")
 _LINE = re.compile(r"LINE (\d+): ")
 _COPY = re.compile(r"CONTEXT: +COPY .*?, line (\d+)")
 _COPY_STATEMENT = re.compile(r"COPY\b.*\bFROM\s+STDIN\b", re.IGNORECASE | re.DOTALL)
+
+#: A text of at most so many bytes is read before it is given to psql.
+_SHORT = 64 * 1024
 
 #: What is no failure, in psql's own words and in the server's.
 _REMARKS = frozenset({"NOTICE", "WARNING", "INFO", "LOG", "DEBUG", "warning", "info"})
@@ -139,16 +144,32 @@ class Listener:
             message.statement.append(text[:_KEPT_WIDTH])
 
 
-def run(psql: Invocation, lines: Iterable[bytes], *, timeout: float | None = None) -> tuple[int, Message | None]:
-    """Feed ``lines`` to a psql that is ready to connect; return its status and the message it stopped at.
+def run(target: Target, lines: Iterable[bytes], *, timeout: float | None = None) -> tuple[int, Message | None]:
+    """Feed ``lines`` to psql; return its status and the message it stopped at.
 
     Status 0 means that all went well. Exceptions of ``lines`` end psql and go through. Raises ``Overdue`` when it has
-    not ended after ``timeout`` seconds.
+    not ended after ``timeout`` seconds, and ``ServerError`` when it is gone with the server.
     """
     listener = Listener()
+    text, lines = _begun(iter(lines))
+    if text is not None:
+        status = target.feed("psql", *_OPTIONS, text=text, line=listener.hear, timeout=timeout)
+        if status is not None:
+            return status, listener.failure
+    psql = target.tool("psql")
     # Its messages are read by us, so they must be plain and in one language; text of the database is UTF-8 whatever the
     # locale.
     inherited = os.environ if psql.env is None else psql.env
     environment = {**inherited, "LC_ALL": "C", "PG_COLOR": "never", "PGCLIENTENCODING": "UTF8"}
     invocation = Invocation(argv=(*psql.argv, *_OPTIONS), env=environment, cwd=psql.cwd)
     return guarded(invocation, stdin=lines, line=listener.hear, timeout=timeout), listener.failure
+
+
+def _begun(lines: Iterator[bytes]) -> tuple[bytes | None, Iterable[bytes]]:
+    """The whole text, if it is short, and what is to be read of it."""
+    text = bytearray()
+    for piece in lines:
+        text += piece
+        if len(text) > _SHORT:
+            return None, chain([bytes(text)], lines)
+    return bytes(text), [bytes(text)]

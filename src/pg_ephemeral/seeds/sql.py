@@ -96,7 +96,7 @@ class LoadedSql(Struct, frozen=True, kw_only=True):
 
         reading = self._reading(target)
         try:
-            status, message = psql.run(target.tool("psql"), self._unchanged(reading), timeout=self.seed.timeout)
+            status, message = psql.run(target, self._unchanged(reading), timeout=self.seed.timeout)
         except Overdue as error:
             raise overdue(self.seed) from error
         except (ProcessError, SeedLoadError) as error:

@@ -56,18 +56,17 @@ class EngineBackend:
         image: ImageWord,
         *,
         cache: Path | None = None,
-        shares: bool = False,
-        project: str | None = None,
+        base: BaseImage | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Nothing is looked up yet.
 
-        ``shares``: stages may be pulled from a registry, and the base be left there. ``project`` is a text that tells
-        whose stages these are from others: what was found of them is looked for by the first call of the next time.
+        ``base`` is the image if it is being looked for already, ``memory`` takes what is found of its stages.
         """
         self.name = dialect.program
         self._image = image
-        self._project = project
-        self._base = BaseImage(dialect, image, described=shares, guess=self._recalled)
+        self._memory = memory
+        self._base = base if base is not None else BaseImage(dialect, image)
         #: For what is said alike in every dialect, to an engine that may not answer.
         self._command = EngineClient(dialect=dialect)
         self._given_cache = cache
@@ -117,7 +116,7 @@ class EngineBackend:
             remove_now_and_then(self._command, self._directory)
             if self._memory is not None:
                 self._memory.note(self.images.known())
-            if serve:
+            if serve or source is None:
                 self._await(handle, source, fresh=source is None)
         except BaseException:
             handle.close()
@@ -126,20 +125,29 @@ class EngineBackend:
 
     def commit(self, handle: Handle, reference: Reference, labels: Mapping[str, str]) -> None:
         """Settle the data, stop the server, and commit the container, unless the stage was made meanwhile."""
+        from pg_ephemeral.oci.jobs import Jobs
+
         ours = _own(handle)
-        ours.stop(within=max(ours.spec.timeout, STOP_TIMEOUT))
-        if not self.images.is_here(reference):
-            commit_image(self.client, ours, self.images.local_name(reference), labels)
+        with Jobs(1, "look") as jobs:
+            # Another user of the engine does not know our locks.
+            is_here = jobs.submit(lambda: self.images.is_here(reference))
+            ours.stop(within=max(ours.spec.timeout, STOP_TIMEOUT))
+            if not is_here.result():
+                commit_image(self.client, ours, self.images.local_name(reference), labels)
         ours.stage = reference
 
     def resume(self, handle: Handle, spec: ServerSpec, *, serve: bool = True) -> None:
         """Go on where it was, or in a new container of its stage: when its own has grown, or sees other things."""
         ours = _own(handle)
-        if ours.stage is not None and (self._sees_other(ours, spec) or self._has_grown(ours, ours.stage, spec)):
-            ours.replace_with(self._launcher.launch(ours.stage, spec, serve=False))
-        if serve:
+        stage = ours.stage
+        moves = stage is not None and self._must_move(ours, spec)
+        if serve and not moves:
+            # While the engine is asked how much has changed; in vain if that is much.
             ours.order_start(spec, fresh=False)
-            self._await(ours, ours.stage, fresh=False)
+        if stage is not None and (moves or self._has_grown(ours, stage, spec)):
+            ours.replace_with(self._launcher.launch(stage, spec, serve=serve))
+        if serve:
+            self._await(ours, stage, fresh=False)
 
     def _await(self, handle: EngineHandle, source: Reference | None, *, fresh: bool) -> None:
         """Wait for the server; one that is not reached in this host's network starts again in one of its own."""
@@ -147,8 +155,7 @@ class EngineBackend:
             handle.await_server(fresh=fresh)
         except NotOurNetwork:
             self._networks.note_in_vain()
-            handle.replace_with(self._launcher.launch(source, handle.spec, serve=False))
-            handle.order_start(handle.spec, fresh=fresh)
+            handle.replace_with(self._launcher.launch(source, handle.spec, serve=True))
             handle.await_server(fresh=fresh)
 
     def remove(self, handle: Handle) -> None:
@@ -204,13 +211,6 @@ class EngineBackend:
         return (self._given_cache or cache_dir()) / self.name
 
     @property
-    def _memory(self) -> Memory | None:
-        return None if self._project is None else Memory(self._directory / "last", self._project)
-
-    def _recalled(self) -> tuple[str, ...]:
-        return () if self._memory is None else self._memory.recall()
-
-    @property
     def runs(self) -> Path:
         """Where each container of ours has a locked directory; its name is the end of the container's."""
         return self._directory / "run"
@@ -231,19 +231,21 @@ class EngineBackend:
                 f"image {self.base_name} has PostgreSQL {version}; the oldest that works is {OLDEST_MAJOR}"
             )
 
+    @staticmethod
+    def _must_move(handle: EngineHandle, spec: ServerSpec) -> bool:
+        """Whether this container will not do, whatever its size; a new cluster would be in its next layer once more."""
+        mounted = (handle.mounted.directories, handle.mounted.files)
+        sees_other = mounted != (spec.directories, spec.files) or (handle.reach.shares_network and spec.own_network)
+        return sees_other or (spec.for_stage and handle.made_cluster)
+
     def _has_grown(self, handle: EngineHandle, stage: Reference, spec: ServerSpec) -> bool:
-        """Whether the next layer of this container would repeat much; a cluster just made always is much."""
-        if not spec.for_stage or handle.made_cluster:
-            return spec.for_stage
+        """Whether the next layer of this container would repeat much."""
+        if not spec.for_stage:
+            return False
         if self.images.facts(key_of(stage)) is None:
             self.images.is_here(stage)
         made = self.images.facts(key_of(stage))
         return made is not None and handle.origin is not None and made.size - handle.origin.size > _CARRIED
-
-    @staticmethod
-    def _sees_other(handle: EngineHandle, spec: ServerSpec) -> bool:
-        mounted = (handle.mounted.directories, handle.mounted.files)
-        return mounted != (spec.directories, spec.files) or (handle.reach.shares_network and spec.own_network)
 
 
 def _own(handle: Handle) -> EngineHandle:

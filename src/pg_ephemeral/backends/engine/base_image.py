@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pg_ephemeral.backends.engine import commands
-from pg_ephemeral.backends.engine.client import EngineClient
+from pg_ephemeral.backends.engine.client import LOOK_TIMEOUT, EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.dialect import Dialect
-from pg_ephemeral.backends.engine.remote_base import remote_facts
 from pg_ephemeral.errors import BackendError, BaseMoved
 from pg_ephemeral.image import ImageWord
-from pg_ephemeral.oci.model import Platform
+from pg_ephemeral.process import Begun
+
+if TYPE_CHECKING:
+    from pg_ephemeral.oci.model import Platform
 
 
 class BaseImage:
@@ -24,7 +27,12 @@ class BaseImage:
     """
 
     def __init__(
-        self, dialect: Dialect, word: ImageWord, *, described: bool, guess: Callable[[], tuple[str, ...]] = tuple
+        self,
+        dialect: Dialect,
+        word: ImageWord,
+        *,
+        described: bool = False,
+        guess: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._dialect = dialect
         self._guess = guess
@@ -32,6 +40,12 @@ class BaseImage:
         #: Whether it is an official one, with nothing in it that somebody added.
         self.official = word.official
         self._described = described
+        self._look: tuple[tuple[str, ...], Begun] | None = None
+
+    def begin(self) -> None:
+        """Begin to look, and do not wait for the answer. Raises ``ProcessError``."""
+        guess = self._guess()
+        self._look = guess, EngineClient(dialect=self._dialect).begin(commands.inspect_images((self.name, *guess)))
 
     @property
     def name(self) -> str:
@@ -84,22 +98,28 @@ class BaseImage:
 
     @cached_property
     def _description(self) -> bytes:
-        client, guess = EngineClient(dialect=self._dialect), self._guess()
-        if guess:
-            done = client.try_call(commands.inspect_images((self.name, *guess)))
-            # Which of them are absent is told in prose: then the image is looked for alone.
-            if done.status == 0:
-                return done.stdout
-        return client.describe((self.name,))
+        if self._look is None:
+            self.begin()
+        assert self._look is not None  # noqa: S101 -- it has begun
+        client, (guess, begun) = EngineClient(dialect=self._dialect), self._look
+        done = begun.completed(timeout=LOOK_TIMEOUT)
+        if not guess:
+            return client.described((self.name,), done)
+        # Which of them are absent is told in prose: then the image is looked for alone.
+        return done.stdout if done.status == 0 else client.describe((self.name,))
 
     @cached_property
     def _remote(self) -> ImageFacts | None:
         if not self._described:
             return None
+        from pg_ephemeral.backends.engine.remote_base import remote_facts
+
         return remote_facts(self._reference, self._platform(), credentials=self.client.dialect.credentials)
 
     def _platform(self) -> Platform:
         """What the engine runs, or is told to pull; which need not be what we run on."""
+        from pg_ephemeral.oci.model import Platform
+
         dialect = self.client.dialect
         chosen = os.environ.get(dialect.platform_variable) if dialect.platform_variable else None
         return Platform.parse(chosen or self.client.call(dialect.platform).decode().strip())

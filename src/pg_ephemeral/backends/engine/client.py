@@ -22,9 +22,8 @@ from pg_ephemeral.backends.engine.dialect import Dialect
 from pg_ephemeral.backends.engine.watched import Prompted, watched
 from pg_ephemeral.errors import BackendError, ProcessError
 from pg_ephemeral.oci.endpoint import registry_of, without_secrets
-from pg_ephemeral.oci.engine_errors import complaint
 from pg_ephemeral.oci.reference import Reference
-from pg_ephemeral.process import Completed, Invocation, capture
+from pg_ephemeral.process import Begun, Completed, Invocation, capture
 
 #: For calls that only look or tag, in seconds: beyond it the engine is stuck.
 LOOK_TIMEOUT = 60.0
@@ -47,6 +46,10 @@ class EngineClient(Struct, frozen=True, kw_only=True):
         """Run it and return what it said, whatever its status. Raises ``ProcessError``."""
         return capture(self.invocation(arguments), timeout=timeout)
 
+    def begin(self, arguments: Arguments) -> Begun:
+        """Run it beside what we do until we want its answer. Raises ``ProcessError``."""
+        return Begun(self.invocation(arguments))
+
     def call(self, arguments: Arguments, *, timeout: float = LOOK_TIMEOUT) -> bytes:
         """Run it and return its stdout. Raises ``BackendError`` with the engine's words, and ``ProcessError``."""
         done = self.try_call(arguments, timeout=timeout)
@@ -60,8 +63,11 @@ class EngineClient(Struct, frozen=True, kw_only=True):
 
     def describe(self, names: tuple[str, ...]) -> bytes:
         """The same as the engine writes it."""
+        return self.described(names, self.try_call(inspect_images(names)))
+
+    def described(self, names: tuple[str, ...], done: Completed) -> bytes:
+        """The same of a call that was made for it. Raises ``BackendError``."""
         arguments = inspect_images(names)
-        done = self.try_call(arguments)
         if done.status != 0 and not is_absent(done.message):
             raise self.error(arguments, done.message)
         return done.stdout
@@ -83,6 +89,8 @@ class EngineClient(Struct, frozen=True, kw_only=True):
 
     def pull(self, name: str) -> None:
         """Fetch an image, showing the engine's own progress. Raises ``BackendError``."""
+        from pg_ephemeral.oci.engine_errors import complaint
+
         registry = registry_of(Reference.parse(name).name)
         hint = "check the name and the network, or pull or load the image by other means first"
         try:

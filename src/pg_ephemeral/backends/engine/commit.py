@@ -14,7 +14,7 @@ from pg_ephemeral.process import Completed
 #: Storage drivers stack about 125 layers. A stage that would come near is made as a single one.
 MOST_LAYERS = 110
 
-_CANNOT_PAUSE = re.compile(r"pause|freez", re.IGNORECASE)
+_ABOUT_PAUSES = re.compile(r"pause|freez", re.IGNORECASE)
 
 
 def commit_image(
@@ -27,12 +27,11 @@ def commit_image(
     if handle.origin is not None and len(handle.origin.layers) >= most:
         done = _flatten(client, handle, name, (*commands.environment_changes(base, quote=quote), *change))
     else:
-        done = client.try_call(commands.commit(handle.name, name, change), timeout=MOVE_TIMEOUT)
-        for extra in client.dialect.unpaused:
-            if done.status == 0 or not _CANNOT_PAUSE.search(done.message):
-                break
-            # Nothing runs in it that could change a file, so it need not be paused.
+        # Nothing runs in it that could change a file, so it need not be paused; not every host can, and it takes time.
+        for extra in (*client.dialect.unpaused, ()):
             done = client.try_call(commands.commit(handle.name, name, change, extra=extra), timeout=MOVE_TIMEOUT)
+            if done.status == 0 or not _ABOUT_PAUSES.search(done.message):
+                break
     if done.status != 0:
         raise CacheError(f"{client.dialect.program} cannot commit the stage: {done.message}")
 

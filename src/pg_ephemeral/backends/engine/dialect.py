@@ -42,7 +42,7 @@ class Dialect:
     #: The options of pull and push for a registry without TLS, if it takes any.
     plain_http: Arguments
 
-    #: The options of commit for hosts that cannot pause a container, to be tried in turn.
+    #: The options of commit that leave the container running, to be tried in turn.
     unpaused: tuple[Arguments, ...]
     #: Takes a name from an image whatever still uses it.
     forget: Arguments

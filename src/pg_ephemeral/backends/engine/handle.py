@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from pg_ephemeral.backends.base import ServerSpec
-from pg_ephemeral.backends.engine import commands
 from pg_ephemeral.backends.engine.client import EngineClient
 from pg_ephemeral.backends.engine.commands import ImageFacts
 from pg_ephemeral.backends.engine.inside import Ended, Inside, Late, quoted
 from pg_ephemeral.backends.engine.network import NotOurNetwork
+from pg_ephemeral.backends.engine.programs import UNDERSTOOD, by_engine, may_be_fed, variables
 from pg_ephemeral.backends.engine.reach import Reach
 from pg_ephemeral.backends.engine.script import run_script
 from pg_ephemeral.backends.runs import Run
 from pg_ephemeral.backends.settle import settle
 from pg_ephemeral.errors import ClientError, ServerError
 from pg_ephemeral.oci.reference import Reference
+from pg_ephemeral.pipes import Take
 from pg_ephemeral.postgres import ports, wire
 from pg_ephemeral.postgres.conninfo import Conninfo, NetworkEndpoint, SocketEndpoint, SslMode
-from pg_ephemeral.postgres.environment import URL_VARIABLE, without_libpq
-from pg_ephemeral.postgres.names import random_password
+from pg_ephemeral.postgres.names import INITIAL_DATABASES, random_password
 from pg_ephemeral.postgres.scram import SALT_BYTES, verifier
 from pg_ephemeral.postgres.server_settings import LOOPBACK
 from pg_ephemeral.postgres.superuser import give_password
@@ -45,9 +43,6 @@ STOP_TIMEOUT = 60.0
 
 #: To make a cluster an image may run scripts of its own.
 _INIT_ALLOWANCE = 60.0
-
-#: For programs whose messages are read by us, whatever language the image speaks.
-_UNDERSTOOD: Mapping[str, str] = MappingProxyType({"LC_ALL": "C", "PGCLIENTENCODING": "UTF8", "PG_COLOR": "never"})
 
 _FIXED = {
     "unix_socket_directories": SOCKETS,
@@ -77,6 +72,7 @@ class EngineHandle:
         run: Run,
         inside: Inside,
         base: ImageFacts,
+        plain: bool,
         origin: ImageFacts | None,
         spec: ServerSpec,
         caller: Callable[[], str],
@@ -95,6 +91,8 @@ class EngineHandle:
         self.stage: Reference | None = None
         self.made_cluster = False
         self._client = client
+        #: Whether the image's entry point makes a cluster as any official one does.
+        self._plain = plain
         self._closed = False
         self._caller = caller
         self._password = ""
@@ -102,10 +100,11 @@ class EngineHandle:
         self._root: Path | None = None
         self._certificates: Certificates | None = None
 
-    def order_start(self, spec: ServerSpec, *, fresh: bool) -> None:
+    def order_start(self, spec: ServerSpec, *, fresh: bool, serve: bool = True) -> None:
         """Tell the container to start the server with a new password; ``fresh``: without a cluster yet.
 
-        The orders wait in the pipe when the container is not up yet.
+        Without ``serve`` the server is not wanted, and there is none if the image makes a cluster without it. The
+        orders wait in the pipe when the container is not up yet.
         """
         if self._certificates is None or self.spec.tls != spec.tls:
             self._certificates = None if spec.tls is None else Certificates.issue(spec.tls)
@@ -118,13 +117,14 @@ class EngineHandle:
         if (port := self.reach.choose_port()) is not None:
             self.inside.order("port", str(port))
         if fresh:
-            self.inside.order("init")
+            alone = not serve and spec.database in INITIAL_DATABASES
+            self.inside.order("init", *([] if not self._plain else ["alone"] if alone else ["plain"]))
         fixed = _FIXED | self.reach.settings() | (_TLS if self._certificates is not None else {})
         options = [word for name, value in {**spec.parameters, **fixed}.items() for word in ("-c", f"{name}={value}")]
         self.inside.start((*self.base.entrypoint, "postgres", *options))
 
     def await_server(self, *, fresh: bool) -> None:
-        """Wait until the server answers.
+        """Wait until the server answers, or has made a cluster and is not wanted.
 
         Raises ``ServerError`` with its last log lines, and ``NotOurNetwork``.
         """
@@ -159,6 +159,9 @@ class EngineHandle:
         self.inside.order("stop")
         if not self.inside.ended(within=within):
             raise ServerError(f"the server did not shut down within {within:g} s", detail=self.recent_log() or None)
+        self._tidy(since, within=within)
+
+    def _tidy(self, since: str | None, *, within: float) -> None:
         self.inside.order("tidy", *filter(None, [since]))
         self.inside.expect("tidied", within=within)
 
@@ -189,12 +192,14 @@ class EngineHandle:
 
     def replace_with(self, other: EngineHandle) -> None:
         """Be the other container from now on; this one's own ends."""
-        self.close()
-        self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
-        self.mounted, self.reach = other.mounted, other.reach
-        self._closed = False
-        self.made_cluster = False
-        self._root = None
+        try:
+            # While the other's server starts.
+            self.close()
+        finally:
+            self.name, self.run, self.inside, self.origin = other.name, other.run, other.inside, other.origin
+            self.reach, self.spec, self.mounted = other.reach, other.spec, other.mounted
+            self.made_cluster, self._closed = other.made_cluster, other._closed
+            self._password, self._root, self._certificates = other._password, other._root, other._certificates
 
     @property
     def conninfo(self) -> Conninfo:
@@ -246,7 +251,15 @@ class EngineHandle:
     def tool(self, name: str, *arguments: str, directory: Path) -> Invocation:
         """A program of the image. The directory is at another place inside, and there only if it was asked for."""
         there = Path(FILES) if self.mounted.files == directory else None
-        return self._inside((name, *arguments), directory=there, user=None, tty=False, beside=_UNDERSTOOD)
+        passed = {**variables(self.inside_conninfo), **UNDERSTOOD}
+        return by_engine(self._client, self.name, (name, *arguments), passed=passed, user=None, directory=there)
+
+    def feed(self, name: str, *arguments: str, text: bytes, line: Take, timeout: float | None) -> int | None:
+        """By the script in the container, without the engine, whose part in running a program takes longest."""
+        if not may_be_fed(text):
+            return None
+        passed = {**variables(self.inside_conninfo), **UNDERSTOOD}
+        return self.inside.run((name, *arguments), variables=passed, text=text, line=line, within=timeout)
 
     def program(self, argv: Sequence[str], *, directory: Path | None = None, tty: bool = False) -> Invocation:
         """A program in the container, connected by its environment; with ``directory``, there and as the caller.
@@ -254,7 +267,8 @@ class EngineHandle:
         Else where and as whom the image says, and not as root, as whom we run the container.
         """
         user = (self.base.user or None) if directory is None else self._caller()
-        return self._inside(argv, directory=directory, user=user, tty=tty)
+        passed = variables(self.inside_conninfo)
+        return by_engine(self._client, self.name, argv, passed=passed, user=user, directory=directory, tty=tty)
 
     def run_script(self, script: str, *, seed: str, timeout: float | None = None) -> None:
         """Run a script as root beside the stopped server; what it prints goes to our stderr.
@@ -263,22 +277,6 @@ class EngineHandle:
         """
         self.stop(within=STOP_TIMEOUT)
         run_script(self._client, self.name, script, seed=seed, timeout=timeout)
-
-    def _inside(
-        self,
-        argv: Sequence[str],
-        *,
-        directory: Path | None,
-        user: str | None,
-        tty: bool,
-        beside: Mapping[str, str] = MappingProxyType({}),
-    ) -> Invocation:
-        connection = self.inside_conninfo
-        variables = {**connection.env(), URL_VARIABLE: connection.url, **beside}
-        arguments = commands.execute(self.name, argv, passed=variables, user=user, directory=directory, tty=tty)
-        # The engine's command takes the values from its own environment: they stay out of its arguments.
-        environment = without_libpq(os.environ) | variables
-        return Invocation(argv=self._client.invocation(arguments).argv, env=environment)
 
     def _send_files(self) -> None:
         statements = give_password(self.spec.superuser, verifier(self._password, secrets.token_bytes(SALT_BYTES)))
@@ -296,8 +294,11 @@ class EngineHandle:
     def _await_ready(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         try:
-            self.inside.expect("ready", within=timeout)
-            self._connect(deadline)
+            if self.inside.expect("ready", "made", within=timeout) == "ready":
+                self._connect(deadline)
+            else:
+                self.inside.expect("ended", within=timeout)
+                self._tidy(None, within=timeout)
         except Ended as error:
             raise ServerError(
                 "PostgreSQL ended before it accepted a connection",

@@ -10,12 +10,12 @@ import os
 import select
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from pg_ephemeral.errors import ServerError
-from pg_ephemeral.process import Invocation, ended, spawn
+from pg_ephemeral.process import Invocation, Overdue, ended, spawn
 
 SCRIPT = Path(__file__).with_name("inside.sh").read_text(encoding="utf-8")
 
@@ -53,8 +53,8 @@ class Inside:
         self.serving = False
         self._started = False
 
-    def expect(self, answer: str, *, within: float) -> str:
-        """Wait for this answer, at most ``within`` seconds; return what follows it on its line.
+    def expect(self, *answers: str, within: float) -> str:
+        """Wait for one of these answers, at most ``within`` seconds; return which it was.
 
         Raises ``Ended`` when it will not come any more, ``Late`` for none in time, and ``ServerError`` for an error
         instead of it.
@@ -69,8 +69,8 @@ class Inside:
             word, _, rest = line.partition(" ")
             if word == "ended":
                 self.serving = False
-            if word == answer:
-                return rest
+            if word in answers:
+                return word
             if word == "error":
                 raise ServerError(rest, detail=self.recent_log() or None)
             if word == "ended":
@@ -113,6 +113,37 @@ class Inside:
         self._started = self.serving = True
         self.order("start", *map(quoted, words))
 
+    def run(
+        self,
+        words: Iterable[str],
+        *,
+        variables: Mapping[str, str],
+        text: bytes,
+        line: Callable[[bytes], object],
+        within: float | None,
+    ) -> int:
+        """Run a program on a text, which has no NUL; return its status. ``line`` gets its stderr, nobody its stdout.
+
+        Raises ``Overdue`` when it has not ended in time; then it still runs. Raises ``Ended``.
+        """
+        self.file("input", text.decode(errors="surrogateescape"))
+        self.order("run", *(quoted(f"{name}={value}") for name, value in variables.items()), "--", *map(quoted, words))
+        deadline = time.monotonic() + (within or 0.0)
+        while True:
+            answer = self._next_line(None if within is None else max(0.0, deadline - time.monotonic()))
+            if answer is None and self.closed:
+                raise Ended("the container ended unexpectedly", detail=self.recent_log() or None)
+            if answer is None:
+                raise Overdue(f"a program in the container did not end within {within:g} s")
+            word, _, rest = answer.partition(" ")
+            if word == "said":
+                line(rest.encode())
+            elif word == "ended":
+                # The program notices by itself.
+                self.serving = False
+            elif word == "done":
+                return int(rest)
+
     def close(self, *, within: float = _END_TIMEOUT) -> bool:
         """End the container; whether the engine says that it has, and has removed it.
 
@@ -139,16 +170,17 @@ class Inside:
 
     def _say(self, text: str) -> None:
         with suppress(BrokenPipeError, ValueError):
-            self._orders.write(text.encode())
+            self._orders.write(text.encode(errors="surrogateescape"))
             self._orders.flush()
 
-    def _next_line(self, within: float) -> str | None:
-        """A line, or None when none came in time or none will come."""
-        deadline = time.monotonic() + within
+    def _next_line(self, within: float | None) -> str | None:
+        """A line, or None when none came in time, if there is such a time, or none will come."""
+        deadline = time.monotonic() + (within or 0.0)
         while b"\n" not in self._unread:
             if self._answers.closed:
                 return None
-            ready, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
+            left = None if within is None else max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self._answers], [], [], left)
             if not ready:
                 return None
             said = os.read(self._answers.fileno(), 4096)

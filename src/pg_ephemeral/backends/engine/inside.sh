@@ -10,14 +10,20 @@
 #   user NAME         who the superuser is
 #   database NAME     where to connect
 #   port NUMBER       which port the server listens on, if not the usual one
-#   init              no cluster yet: the image's entry point is to make it, with this database
+#   init [plain|alone]
+#                     no cluster yet: the image's entry point is to make it, with this database; that of a plain image
+#                     would do nothing but what we do faster, unless it finds scripts; alone, too, and then no server is
+#                     wanted, nor any database but those of every cluster
 #   start ARGUMENT…   run the entry point with these (words as the shell reads them)
 #   admit             give the superuser the password again
+#   run VARIABLE… -- PROGRAM…
+#                     run a program with these variables and the file input in $memory as its input
 #   stop | quit       tell the server to shut down, cleanly or at once
 #   tidy [SEGMENT]    of the stopped server's directory, remove what means nothing to the next; of the log, keep what
 #                     replication slots wait for, from this segment on
 #
-# Answers: up | ready | admitted | ended STATUS | tidied | error TEXT.
+# Answers: up | ready | made | admitted | ended STATUS | said LINE | done STATUS | tidied | error TEXT. What is made is a
+# cluster without a server; what is said and done is of a program that is run.
 umask 077
 export LC_ALL=C
 unset PGHOST PGPORT PGUSER PGDATABASE PGPASSWORD PGOPTIONS PGSERVICE PGHOSTADDR PGSSLMODE DATABASE_URL
@@ -29,6 +35,7 @@ user=postgres
 database=postgres
 port=5432
 fresh=
+plain=
 
 say() {
     printf '%s\n' "$*"
@@ -54,6 +61,7 @@ major() {
 # What initdb is told, as everywhere else: nothing of the result depends on the machine or the image's locales.
 init() {
     fresh=yes
+    plain=$1
     version=$(major)
     if [ "${version:-99}" -lt 13 ]; then say "error the image has PostgreSQL $version; the oldest that works is 13"; fi
     options="--encoding=UTF8 --locale=C --wal-segsize=1 --text-search-config=english --no-sync"
@@ -70,11 +78,27 @@ start() {
             return
         fi
     done
+    # Beside the server: what comes first on the PATH of Debian's images looks for it, and takes longer than it does.
+    programs=$(command -v postgres)
+    programs=${programs%/*}
+    psql=$programs/psql
+    if ! [ -x "$psql" ]; then psql=psql; fi
     mkdir -p "$PGDATA" "$sockets"
-    # The official entry point has nothing to do for a cluster that is there but to become its owner.
-    if [ -z "$fresh" ] && [ "$1 $2" = "docker-entrypoint.sh postgres" ] && command -v gosu >/dev/null; then
-        shift
-        set -- gosu "$(stat -c %u:%g "$PGDATA/PG_VERSION")" "$@"
+    served=yes
+    if [ "$1 $2" = "docker-entrypoint.sh postgres" ] && command -v gosu >/dev/null; then
+        # The official entry point has nothing to do for a cluster that is there but to become its owner.
+        if [ -e "$PGDATA/PG_VERSION" ]; then
+            shift
+            set -- gosu "$(stat -c %u:%g "$PGDATA/PG_VERSION")" "$@"
+        elif is_plain; then
+            shift
+            if [ "$plain" = alone ]; then
+                served=
+                set -- make_cluster
+            else
+                set -- make_cluster_and "$@"
+            fi
+        fi
     fi
     : >"$memory/running"
     (
@@ -83,11 +107,35 @@ start() {
         echo $! >"$memory/pid"
         wait $!
         status=$?
+        if [ -z "$served" ] && [ "$status" = 0 ]; then say made; fi
         rm -f "$memory/running"
         say "ended $status"
     ) &
     unhindered
-    ready &
+    if [ -n "$served" ]; then ready & fi
+}
+
+# Where the official entry point would only run initdb, and then a server for scripts that are not there.
+is_plain() {
+    [ -n "$plain" ] && [ -z "${POSTGRES_INITDB_WALDIR-}" ] && [ -z "$(ls -A /docker-entrypoint-initdb.d 2>/dev/null)" ]
+}
+
+make_cluster() {
+    chown postgres:postgres "$PGDATA" "$sockets" && chmod 3777 "$sockets" &&
+        eval "gosu postgres initdb --username=\"\$user\" $POSTGRES_INITDB_ARGS"
+}
+
+# And become the server.
+make_cluster_and() {
+    make_cluster && exec gosu postgres "$@"
+}
+
+# The entry point would have.
+make_database() {
+    PGDATABASE=template1 PGOPTIONS=$options "$psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" \
+        --port="$port" --username="$user" --set=wanted="$database" >/dev/null 2>"$memory/error" <<'END'
+SELECT format('CREATE DATABASE %I', :'wanted') WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'wanted') \gexec
+END
 }
 
 # For the statement with the verifier: no default of the server, of the database or of the role is to hinder it, and it is
@@ -119,13 +167,27 @@ listening_by_tcp() {
 
 # Give the superuser the password we were sent the verifier of, by way of database $1. Status 2: it takes no connections.
 password() {
-    PGDATABASE=$1 PGOPTIONS=$options psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" --port="$port" \
-        --username="$user" --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
+    PGDATABASE=$1 PGOPTIONS=$options "$psql" --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$sockets" \
+        --port="$port" --username="$user" --file="$memory/password.sql" </dev/null >/dev/null 2>"$memory/error"
 }
 
 # A seed may have closed one database or another to connections.
 admit() {
     if password "$database" || password template1; then say admitted; else say "error $(head -n 1 "$memory/error")"; fi
+}
+
+# What it says is told when it ends, and of very much the end.
+run() {
+    while [ "$1" != -- ]; do
+        export "${1?}"
+        shift
+    done
+    shift
+    export PATH="$programs:$PATH"
+    "$@" <"$memory/input" >/dev/null 2>"$memory/said"
+    status=$?
+    tail -c 65536 "$memory/said" | while IFS= read -r line || [ -n "$line" ]; do say "said $line"; done
+    say "done $status"
 }
 
 # Once the server answers, the superuser gets its password.
@@ -136,7 +198,11 @@ ready() {
             password "$target"
             case $? in
                 0)
-                    say ready
+                    if [ "$plain" != plain ] || make_database; then
+                        say ready
+                    else
+                        say "error $(head -n 1 "$memory/error")"
+                    fi
                     return
                     ;;
                 2) # not accepting yet, or not in this database
@@ -184,6 +250,7 @@ tidy() {
         # Our servers have access rules of their own; these are for whoever boots the stage by other means.
         printf '%s\n' 'local all all trust' 'host all all all scram-sha-256' >"$PGDATA/pg_hba.conf"
         fresh=
+        plain=
     fi
     say tidied
 }
@@ -198,9 +265,11 @@ while IFS= read -r order; do
         'user '*) eval "user=${order#user }" ;;
         'database '*) eval "database=${order#database }" ;;
         'port '*) port=${order#port } ;;
-        init) init ;;
+        init) init '' ;;
+        'init '*) init "${order#init }" ;;
         'start '*) eval "start ${order#start }" ;;
         admit) admit ;;
+        'run '*) (eval "run ${order#run }") & ;;
         stop) signal INT ;;
         quit) signal QUIT ;;
         tidy) tidy '' ;;

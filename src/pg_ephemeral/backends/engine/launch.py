@@ -97,8 +97,8 @@ class Launcher:
             run.close()
             raise
         try:
-            if serve:
-                handle.order_start(spec, fresh=source is None)
+            if serve or source is None:
+                handle.order_start(spec, fresh=source is None, serve=serve)
             handle.inside.expect("up", within=_START_TIMEOUT)
         except Ended as error:
             status, said = handle.inside.status, handle.inside.recent_log()
@@ -130,6 +130,7 @@ class Launcher:
             run=run,
             inside=Inside(self._client.invocation(call), log=run.path / "log"),
             base=base,
+            plain=self._base.official,
             origin=base if source is None else self._seen(source),
             spec=spec,
             caller=self._caller,

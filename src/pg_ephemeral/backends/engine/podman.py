@@ -20,7 +20,7 @@ PODMAN = Dialect(
     program="podman",
     local_prefix="localhost/",
     implied_domain="",
-    unpaused=((),),
+    unpaused=(("--pause=false",),),
     version=("version", "--format", "{{.Client.Version}}"),
     rootless=("info", "--format", "{{.Host.Security.Rootless}}"),
     says_rootless=_says_rootless,
