@@ -12,6 +12,7 @@ from pg_ephemeral.cache import open_cache
 from pg_ephemeral.definition import Definition
 from pg_ephemeral.server import SeedTarget
 from support import engines, machine
+from support.registry import Registry, running
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,6 +20,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "integration" in item.path.parts:
             item.add_marker(pytest.mark.needs("embedded"))
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """One for all: the first push of an engine sends the image of PostgreSQL, too, and takes long to compress it."""
+    with running(tmp_path_factory.mktemp("registry") / "plain") as one:
+        yield one
 
 
 @pytest.fixture(params=range(2), ids=["newest", "oldest"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import engines, machine, registry
+from support import engines, machine
 from support.documents import ROOT
 from support.project import PROGRAM
 from support.registry import Registry
@@ -21,12 +21,6 @@ _TEST = ("pg-ephemeral", "github-actions", "cache-registry", "test")
 _TIMEOUT = 600
 
 BACKENDS = [pytest.param("embedded"), *(pytest.param(name, marks=pytest.mark.needs(name)) for name in machine.ENGINES)]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with registry.running(tmp_path_factory.mktemp("registry")) as one:
-        yield one
 
 
 @pytest.fixture
@@ -59,17 +53,17 @@ def manage(scratch: Path, backend: str, host: str, **environment: str) -> subpro
 # fault: W1
 @pytest.mark.needs("registry")
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_was_pushed_is_pulled_and_boots_without_a_seed(server: Registry, scratch: Path, backend: str):
+def test_what_was_pushed_is_pulled_and_boots_without_a_seed(registry: Registry, scratch: Path, backend: str):
     done = manage(
-        scratch, backend, server.host, GITHUB_REPOSITORY="Some-Owner/Project", GITHUB_RUN_ID=f"1{os.getpid()}"
+        scratch, backend, registry.host, GITHUB_REPOSITORY="Some-Owner/Project", GITHUB_RUN_ID=f"1{os.getpid()}"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "The cache can be shared.\n"
     assert done.stderr.splitlines()[-1].endswith("the rows are those that were pushed, no seed was applied")
     repository = "some-owner/project/pg-ephemeral/cache-registry-test"
-    assert [one for one in server.requests() if one[0] == "PUT" and f"/v2/{repository}/manifests/" in one[1]]
+    assert [one for one in registry.requests() if one[0] == "PUT" and f"/v2/{repository}/manifests/" in one[1]]
     if backend in machine.ENGINES:
-        assert engines.images(backend, server.host) == []
+        assert engines.images(backend, registry.host) == []
 
 
 def test_without_a_registry_the_push_is_what_failed(scratch: Path, unused_port: int):

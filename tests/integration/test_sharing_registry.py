@@ -19,7 +19,6 @@ from pg_ephemeral.oci.registry import RegistryStore
 from pg_ephemeral.oci.state import State
 from pg_ephemeral.oci.store import BlobSource, Readable
 from support import engines, machine
-from support import registry as support
 from support.registry import Registry
 from support.sites import (
     INDEX,
@@ -62,12 +61,6 @@ class Shared:
             engines.remove_images(made.kind, made.definition.instance)
         assert made.present() == []
         return made
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with support.running(tmp_path_factory.mktemp("registry") / "plain") as running:
-        yield running
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -336,7 +329,7 @@ def test_a_long_list_of_long_seeds_is_shared(registry: Registry, tmp_path: Path)
 
 
 @pytest.mark.needs("docker", "podman")
-@pytest.mark.parametrize(("pushes", "pulls"), [("docker", "podman"), ("podman", "docker")])
+@pytest.mark.parametrize(("pushes", "pulls"), [("docker", "podman"), ("podman", "docker")], ids=["docker", "podman"])
 def test_what_one_engine_pushed_the_other_boots(pushes: str, pulls: str, registry: Registry, tmp_path: Path) -> None:
     salt = salted()
     host = f"{registry.host}/{pushes}"
