@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from pg_ephemeral.definition import Definition
-from pg_ephemeral.shared_server import Member, join
+from pg_ephemeral.errors import ServerError
+from pg_ephemeral.shared_server import Member, join, visit
+from pg_ephemeral.shared_server.messages import encode
+from pg_ephemeral.shared_server.place import Place
 from support.project import eventually
 
 _MEMBERS = 8
@@ -56,6 +59,39 @@ def test_when_the_last_of_many_has_left_the_server_is_gone(runtime: Path):
             thread.join()
         assert not log.parent.exists()
         assert list(runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_holder_whose_lock_goes_after_its_connections_is_no_holder(runtime: Path, ready: bool):
+    """In which order they go when it is killed is the kernel's business."""
+    (real,) = _members(1)
+    facts = real.facts.to_json()
+    real.close()
+    holder = Place(runtime / "pg-ephemeral-shared-late")
+
+    def die() -> None:
+        connection, _ = holder.listener.accept()
+        if ready:
+            connection.sendall(encode({"ready": facts, "pid": os.getpid()}))
+            entered.wait(30)
+        holder.listener.close()
+        connection.close()
+        threading.Timer(0.2, os.close, (holder._lock,)).start()
+
+    entered = threading.Event()
+    thread = threading.Thread(target=die)
+    thread.start()
+    if ready:
+        member = visit(holder.directory)
+        assert member is not None
+        entered.set()
+        thread.join()
+        member.close()
+    else:
+        with pytest.raises(ServerError, match="ended before the server was ready"):
+            visit(holder.directory)
+        thread.join()
+    assert not holder.directory.exists()
 
 
 def test_what_a_killed_holder_left_is_removed_by_whoever_leaves(runtime: Path):

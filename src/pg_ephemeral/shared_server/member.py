@@ -74,12 +74,15 @@ class Member:
         connection = self._lines.connection
         if connection.fileno() < 0:
             return
+        killed = not self.alive
         connection.settimeout(_FAREWELL)
         with suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(4096):
                 pass
         connection.close()
+        if killed:
+            place.await_end(self.directory)
         # Not by connecting: for as long as that lasts we would be a member, and whoever waits for the end be let go.
         if place.abandoned(self.directory):
             with place.coming_and_going():
@@ -114,6 +117,7 @@ def _entered(connection: socket.socket, directory: Path) -> Member:
     except BaseException:
         connection.close()
         # If the holder was killed, nobody else will remove what it left.
+        place.await_end(directory)
         with place.coming_and_going():
             place.sweep()
         raise

@@ -30,6 +30,9 @@ ERRORS = "stderr"
 _BACKLOG = 512
 #: A directory this long, in seconds, under its first name belongs to a process that was killed while making it.
 _ABANDONED = 60.0
+#: For the kernel to close what a killed holder has open, and how often that is looked at, in seconds.
+_DYING = 1.0
+_POLL = 0.005
 
 
 def directory_of(run: str, definition: Definition) -> Path:
@@ -86,6 +89,16 @@ def abandoned(directory: Path) -> bool:
         return try_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+def await_end(directory: Path) -> None:
+    """Wait a moment until a holder whose connections have ended is seen to be gone, if that is what it is.
+
+    The kernel closes what a killed process has open one after the other, its lock maybe last.
+    """
+    end = time.monotonic() + _DYING
+    while directory.exists() and not abandoned(directory) and time.monotonic() < end:
+        time.sleep(_POLL)
 
 
 class Place:
