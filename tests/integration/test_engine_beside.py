@@ -68,7 +68,7 @@ def inside(network: str, instance: str, *, timeout: float = 60) -> str:
         assert done.returncode == 0, done.stderr
         return done.stdout
     finally:
-        engines.call("docker", "rm", "--force", us)
+        engines.call("docker", "rm", "--force", "--volumes", us)
 
 
 # fault: W60
