@@ -80,8 +80,9 @@ def _labels(definition: Definition) -> Metadata:
 
 # acceptance: 118, 121
 def test_the_labels_of_a_stage_say_for_what_it_was_made() -> None:
-    about = _labels(Definition())
-    assert (about.instance, about.image, about.superuser, about.database) == ("main", "latest", "postgres", "postgres")
+    # Of a superuser that no other test has: who makes a stage first says for what.
+    about = _labels(Definition().with_superuser("labelled"))
+    assert (about.instance, about.image, about.superuser, about.database) == ("main", "latest", "labelled", "postgres")
     assert about.seeds == ()
     assert about.ssl_hostname is None
 
@@ -90,7 +91,9 @@ def test_the_labels_of_a_stage_say_for_what_it_was_made() -> None:
 @pytest.mark.needs("tls")
 def test_the_labels_of_a_tls_stage_are_enough_to_know_where_to_connect() -> None:
     version = machine.with_tls().version.text
-    definition = Definition().with_image(version).with_tls("db.example.com").apply_sql_statement("one", "SELECT 1")
+    definition = (
+        Definition().with_image(version).with_tls("db.example.com").apply_sql_statement("one", "SELECT 1 AS labelled")
+    )
     about = _labels(definition)
     assert about.ssl_hostname == "db.example.com"
     with boot(definition) as server:
