@@ -1,6 +1,6 @@
 """Other programs: what to run, and the three ways of running it. The only module that starts a process.
 
-* ``capture``: a short helper program whose output we read (git, initdb).
+* ``capture``: a short helper program whose output we read (git, initdb); ``Begun``, if we go on meanwhile.
 * ``guarded``: a program of the user's that stands for a seed or its key; it sits in a process group of its own, and the
   whole group dies with it and with us, even when we are killed with SIGKILL.
 * ``foreground``: the program the user asked us to wrap; it owns the terminal and its exit code is passed through.

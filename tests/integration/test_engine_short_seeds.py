@@ -86,6 +86,9 @@ def test_every_byte_of_it_arrives(server: Server) -> None:
     text = "\n".join(lines)
     apply(server, b"-- \xff\xfe\nCREATE TABLE bytes (n text);\r\nINSERT INTO bytes VALUES ($x$%b$x$)" % text.encode())
     assert rows(server, "SELECT n FROM bytes") == [(text,)]
+    # Data that ends with the text, and with empty lines, which are rows.
+    apply(server, b"CREATE TABLE lines (n text);\nCOPY lines FROM stdin;\na\n\n\n")
+    assert rows(server, "SELECT n FROM lines") == [("a",), ("",), ("",)]
 
 
 @pytest.mark.parametrize(

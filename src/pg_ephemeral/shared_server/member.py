@@ -114,10 +114,11 @@ def visit(directory: Path) -> Member | None:
 def _entered(connection: socket.socket, directory: Path) -> Member:
     try:
         return Member(connection, directory)
-    except BaseException:
+    except BaseException as error:
         connection.close()
         # If the holder was killed, nobody else will remove what it left.
-        place.await_end(directory)
+        if isinstance(error, ServerError):
+            place.await_end(directory)
         with place.coming_and_going():
             place.sweep()
         raise

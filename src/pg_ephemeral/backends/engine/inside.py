@@ -102,8 +102,8 @@ class Inside:
         self._say(" ".join(words) + "\n")
 
     def file(self, name: str, text: str) -> None:
-        """Make a file in the memory of the container."""
-        lines = (f".{line}" if line.startswith(".") else line for line in text.rstrip("\n").split("\n"))
+        """Make a file in the memory of the container, whose last line has an end."""
+        lines = (f".{line}" if line.startswith(".") else line for line in text.removesuffix("\n").split("\n"))
         self._say("\n".join((f"file {name}", *lines, ".\n")))
 
     def start(self, words: Iterable[str]) -> None:

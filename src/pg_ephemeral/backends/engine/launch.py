@@ -46,8 +46,8 @@ class Launcher:
     def launch(self, source: Reference | None, spec: ServerSpec, *, serve: bool) -> EngineHandle:
         """Run a container of this stage, or of the base, and return when it is up.
 
-        To ``serve``, its server is told to start by then. Raises ``BackendError``, ``ServerError`` and ``StageGone``;
-        then nothing is left of it.
+        To ``serve``, its server is told to start by then; of the base, to make a cluster. Raises ``BackendError``,
+        ``ServerError`` and ``StageGone``; then nothing is left of it.
         """
         handle = self._run(source, spec, serve=serve)
         if not self._address.beside or handle.reach.shares_network:
